@@ -1,0 +1,116 @@
+"""How the form of a schedule is laid out and what stands beside its boxes: groups, labels, help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.forms import BoundField, ModelForm
+
+LABELS = {
+    "task": "Task",
+    "queue": "Queue",
+    "description": "Description",
+    "enabled": "Enabled",
+    "run_as": "Account",
+    "background": "Processes left behind",
+    "timeout": "Timeout",
+    "kill_grace": "Grace",
+    "overlap": "While another run is active",
+    "catch_up": "What a downtime missed",
+    "catch_up_window": "Catch-up window",
+    "retry_policy": "Retries",
+    "on_worker_lost": "When the worker vanishes",
+    "start_time": "Start",
+    "expires": "End",
+    "expire_seconds": "Start deadline",
+    "one_off": "Only once",
+}
+
+HELP = {
+    "name": "",
+    "task": "A Celery task that the workers know.",
+    "working_directory": "Empty: the account's home.",
+    "run_as": "Empty: the worker's own account.",
+    "background": "What becomes of processes that the command leaves running when it ends.",
+    "timeout": "Seconds; then the command and all it started are ended. Empty: no limit.",
+    "kill_grace": "Seconds between the request to end (SIGTERM) and the end (SIGKILL).",
+    "overlap": "",
+    "catch_up": "",
+    "catch_up_window": "Seconds; what is older is not made up for. Empty: no limit.",
+    "retry_policy": "Empty: one attempt, as under cron.",
+    "on_worker_lost": "",
+    "queue": "Empty: commands go to the commands queue, tasks where Celery routes them.",
+    "priority": "0 to 255, where the broker knows priorities.",
+    "start_time": "Nothing is due before. Intervals count from here.",
+    "expires": "Nothing is due from here on.",
+    "expire_seconds": "Seconds; a run that has not started by then is skipped.",
+    "one_off": "The schedule is disabled once it has started a run.",
+    "enabled": "",
+    "description": "",
+    "tags": "Words, separated by blanks.",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """A part of the form: rows of fields, each row beside one another."""
+
+    title: str
+    rows: list[list[BoundField]]
+    folded: bool = False
+    key: str = ""
+
+
+LAYOUT: tuple[tuple[str, str, bool, tuple[tuple[str, ...], ...]], ...] = (
+    (
+        "What",
+        "what",
+        False,
+        (
+            ("name",),
+            ("kind",),
+            ("command",),
+            ("working_directory", "run_as", "shell"),
+            ("environment", "stdin"),
+            ("task",),
+            ("args", "kwargs"),
+        ),
+    ),
+    ("When", "when", False, (("when",), ("timezone", "dialect", "enabled"))),
+    (
+        "If things go wrong",
+        "wrong",
+        False,
+        (
+            ("retry_policy", "overlap"),
+            ("timeout", "kill_grace"),
+            ("catch_up", "catch_up_window"),
+            ("on_worker_lost", "background"),
+        ),
+    ),
+    (
+        "More: queue, start and end, description",
+        "more",
+        True,
+        (
+            ("queue", "priority"),
+            ("start_time", "expires"),
+            ("expire_seconds", "one_off"),
+            ("tags",),
+            ("description",),
+        ),
+    ),
+)
+
+
+def groups(form: ModelForm) -> list[Group]:  # type: ignore[type-arg]
+    """The form's parts in order; a folded part opens where one of its fields has an error."""
+    return [
+        Group(
+            title,
+            [[form[name] for name in row] for row in rows],
+            folded and not any(name in form.errors for row in rows for name in row),
+            key,
+        )
+        for title, key, folded, rows in LAYOUT
+    ]

@@ -1,0 +1,209 @@
+"""Every read of the pages, each a fixed number of queries however many rows are shown.
+
+Nothing is written and nothing is formatted here. Called by the views and the change lists.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+
+from schedules.models import Attempt, AttemptOutput, Beat, RetryPolicy, Revision, Run, Schedule, Worker
+from schedules.querysets import database_now
+from schedules.rules.states import ACTIVE, WAITING, State
+
+FAILURES = (State.FAILED, State.TIMED_OUT, State.LOST)
+SHOWN_ATTEMPTS = 50
+SHOWN_OUTPUTS = 5
+SHOWN_REVISIONS = 30
+MOST_COUNTED = 1000
+"""Counts over history stop here; the page says "1000+"."""
+PROCESSES_SHOWN = timedelta(days=1)
+
+_LIST_COLUMNS = (
+    *("id", "schedule_id", "name", "state", "reason", "detail", "trigger", "triggered_by", "scheduled_for"),
+    *("attempt", "max_attempts", "available_at", "started_at", "finished_at", "cancel_requested", "queue"),
+)
+
+
+def last_runs(schedule_ids: Sequence[int], count: int) -> dict[int, list[Run]]:
+    """The newest `count` runs of each schedule, oldest first. Two queries.
+
+    The first finds each schedule's lowest run to show through the index (schedule, -id): a window
+    over the history would read all of it.
+    """
+    if not schedule_ids:
+        return {}
+    of_schedule = Run.objects.filter(schedule=OuterRef("pk")).order_by("-id").values("pk")
+    floors = Schedule.objects.filter(pk__in=schedule_ids).annotate(
+        floor=Subquery(of_schedule[count - 1 : count])
+    )
+    wanted = Q(pk__in=[])
+    for pk, floor in floors.values_list("pk", "floor").order_by():
+        wanted |= Q(schedule_id=pk, id__gte=floor or 0)
+    found: dict[int, list[Run]] = defaultdict(list)
+    for run in Run.objects.filter(wanted).order_by("id").only(*_LIST_COLUMNS):
+        if run.schedule_id is not None:
+            found[run.schedule_id].append(run)
+    return found
+
+
+def with_last_state(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
+    """Annotated with `last_state`: the state of the newest run that is over or running."""
+    newest = Run.objects.filter(schedule=OuterRef("pk")).order_by("-id")
+    annotated: QuerySet[Schedule] = schedules.annotate(last_state=Subquery(newest.values("state")[:1]))
+    return annotated
+
+
+def schedule_rows() -> QuerySet[Schedule]:
+    """The live schedules with what a row of the list shows."""
+    return Schedule.objects.live().select_related("revision", "interval", "crontab", "clocked", "solar")
+
+
+def schedule(pk: int) -> Schedule | None:
+    """One live schedule with everything that its form shows."""
+    return schedule_rows().select_related("retry_policy").filter(pk=pk).first()
+
+
+def history(pk: int) -> list[Revision]:
+    """The newest revisions, and one more, so that each shown one has its predecessor."""
+    return list(Revision.objects.filter(schedule=pk).order_by("-number")[: SHOWN_REVISIONS + 1])
+
+
+def run_rows() -> QuerySet[Run]:
+    return Run.objects.select_related("worker", "revision").only(
+        *_LIST_COLUMNS, "worker__name", "revision__number"
+    )
+
+
+def last_attempts(runs: Iterable[Run]) -> dict[int, Attempt]:
+    """The latest attempt of each run that had one, without its output and traceback. One query."""
+    ids = [run.pk for run in runs]
+    found = Attempt.objects.filter(run__in=ids, number=F("run__attempt")).defer("traceback", "result")
+    return {attempt.run_id: attempt for attempt in found}
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What the page of one run shows. `attempts` are the latest, `hidden` counts the earlier ones."""
+
+    run: Run
+    attempts: list[Attempt]
+    hidden: int
+    outputs: dict[int, AttemptOutput]
+    previous: Run | None
+    following: Run | None
+    now: datetime
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+
+def run_page(pk: int, *, outputs: bool) -> RunPage | None:
+    """Six queries at most. `outputs`: those of the latest attempts are wanted too."""
+    run = Run.objects.select_related("schedule__revision", "revision", "worker", "rerun_of").filter(pk=pk)
+    found = run.first()
+    if found is None:
+        return None
+    newest = list(Attempt.objects.filter(run=pk).order_by("-number")[:SHOWN_ATTEMPTS])
+    shown = [attempt.pk for attempt in newest[:SHOWN_OUTPUTS]] if outputs else []
+    return RunPage(
+        run=found,
+        attempts=newest[::-1],
+        hidden=newest[-1].number - 1 if newest else 0,
+        outputs=AttemptOutput.objects.in_bulk(shown),
+        previous=_neighbour(found, "-id", id__lt=pk),
+        following=_neighbour(found, "id", id__gt=pk),
+        now=database_now(),
+    )
+
+
+def _neighbour(run: Run, order: str, **where: Any) -> Run | None:
+    if run.schedule_id is None:
+        return None
+    return Run.objects.filter(schedule=run.schedule_id, **where).order_by(order).only(*_LIST_COLUMNS).first()
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the first page says of the whole installation."""
+
+    now: datetime
+    running: list[Run]
+    waiting: list[Run]
+    failed: list[Run]
+    counts: dict[str, int]
+    upcoming: list[Schedule]
+    late: int
+    queueing: int
+    unusable: int
+    beats: list[Beat]
+    workers: list[Worker]
+
+
+def overview(*, rows: int = 8) -> Overview:
+    """Twelve queries."""
+    now = database_now()
+    # Due for more than a minute, and no worker had a hand free.
+    queueing = Run.objects.filter(state__in=WAITING, available_at__lt=now - timedelta(minutes=1))
+    retrying = Run.objects.filter(state__in=WAITING, attempt__gt=0)
+    running = Run.objects.filter(state=State.RUNNING)
+    failed = Run.objects.filter(state__in=FAILURES, finished_at__gte=now - timedelta(days=1))
+    live = Schedule.objects.live().filter(enabled=True)
+    schedules = live.aggregate(
+        late=Count("pk", filter=Q(next_run_at__lt=now - timedelta(minutes=1))),
+        unusable=Count("pk", filter=~Q(timing_error="")),
+    )
+    return Overview(
+        now=now,
+        running=list(running.order_by("-id")[:rows]),
+        waiting=list(retrying.order_by("available_at")[:rows]),
+        failed=list(failed.order_by("-finished_at")[:rows]),
+        counts={
+            "running": running[:MOST_COUNTED].count(),
+            "waiting": retrying[:MOST_COUNTED].count(),
+            "failed": failed[:MOST_COUNTED].count(),
+        },
+        upcoming=list(live.filter(next_run_at__isnull=False).order_by("next_run_at")[:rows]),
+        late=schedules["late"],
+        queueing=queueing.count(),
+        unusable=schedules["unusable"],
+        beats=list(Beat.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:20]),
+        workers=list(Worker.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:50]),
+    )
+
+
+def active_runs(worker_ids: Iterable[int]) -> dict[int, int]:
+    """How many runs each worker executes. One query."""
+    counted = Run.objects.filter(worker__in=list(worker_ids), state=State.RUNNING).values_list("worker")
+    return dict(counted.annotate(Count("pk")).order_by())
+
+
+def policies() -> QuerySet[RetryPolicy]:
+    """With `used_by`: how many live schedules each has."""
+    return RetryPolicy.objects.annotate(
+        used_by=Count("schedules", filter=Q(schedules__deleted_at__isnull=True))
+    )
+
+
+def active_count(schedule_ids: Sequence[int]) -> int:
+    """Runs of these schedules that are not over."""
+    return Run.objects.filter(schedule__in=schedule_ids, state__in=ACTIVE).count()
+
+
+def schedule_name(pk: str) -> str:
+    """The name of the schedule that an address asks for, "" where it asks for none. One query or none."""
+    if not is_key(pk):
+        return ""
+    return Schedule.objects.filter(pk=pk).values_list("name", flat=True).first() or ""
+
+
+def is_key(text: str) -> bool:
+    """Could be a primary key: digits, and few enough of them for the column."""
+    return text.isascii() and text.isdecimal() and len(text) < 19

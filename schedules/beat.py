@@ -1,0 +1,187 @@
+"""The Celery beat scheduler: claims what is due, rings doorbells, rescues, reconciles, prunes.
+
+Celery calls `tick()`; the work is done by parts with threads and connections of their own, so that a
+blocked broker never delays a claim. Any number of beats may run: rows, not beats, are exclusive.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from datetime import datetime
+from typing import Any
+
+from celery.beat import Scheduler as CeleryScheduler
+from django.db import DatabaseError
+from django_celery_beat.schedulers import ModelEntry
+
+from schedules import conf, dispatch, events, occurrences, publish, reconcile, rescue, retention
+from schedules.models import Beat, Run, Schedule
+from schedules.parts import ClockGuard, Part
+from schedules.querysets import database_now
+
+LONGEST_PAUSE = 1.0
+"""Seconds: an edit is honoured, and a manual run sent, within that time."""
+
+PRUNE_SECONDS = 600.0
+
+PREPARED = 5000
+"""Definitions that beat reads ahead of the instant at which they are due."""
+
+
+class Scheduler(CeleryScheduler):
+    """`beat_scheduler = "schedules.beat:Scheduler"`."""
+
+    def __init__(self, app: Any, *args: Any, **kwargs: Any) -> None:
+        self._engine: Engine | None = None
+        super().__init__(app, *args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Nothing yet: the database may still be away. The upkeep part installs `beat_schedule`."""
+
+    schedule: dict[str, Any] = {}  # Celery's own entries: none, they are rows
+
+    @property
+    def info(self) -> str:
+        return "    . schedules -> the database"
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Never raises. Holds while a part makes no progress, so that beat stops answering pings."""
+        if self._engine is None:
+            self._engine = Engine(self.app)
+            self._engine.start()
+        limit = self.app.conf.beat_remote_control_max_tick_age or 30
+        while self._engine.is_stuck(limit):
+            time.sleep(LONGEST_PAUSE)
+        return LONGEST_PAUSE
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+
+class Engine:
+    """The parts of one beat process."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.guard = ClockGuard(conf.current().clock_jump_seconds)
+        self.watch = rescue.Watch()
+        self.reconciler = reconcile.Reconciler()
+        self.row: Beat | None = None
+        self.pruner = retention.Pruner()
+        self._installed = self._connected = self._pruning = False
+        self._prepared: datetime | None = None
+        self._due_at: dict[str, float] = {}
+        self.dispatch = Part("dispatch", self._dispatch)
+        self.publish = Part("publish", self._publish)
+        self.rescue = Part("rescue", self._rescue, on_trouble=self.watch.forget)
+        self.upkeep = Part("upkeep", self._upkeep)
+        self.parts = [self.dispatch, self.publish, self.rescue, self.upkeep]
+
+    def start(self) -> None:
+        for part in self.parts:
+            part.start()
+
+    def stop(self) -> None:
+        for part in self.parts:
+            part.stop(timeout=2)
+        if self.row is not None:
+            Beat.objects.stop(self.row.pk)
+
+    def is_stuck(self, limit: float) -> bool:
+        """A broker that refuses is no such trouble, claims go on; one that never answers is."""
+        others = [part for part in self.parts if part is not self.publish]
+        return self.publish.busy_for > limit or any(part.age > limit for part in others)
+
+    def _dispatch(self) -> float:
+        now = database_now()
+        if not self.guard.agrees(now):
+            return LONGEST_PAUSE
+        soonest = Schedule.objects.soonest()
+        if soonest is None or soonest > now:
+            self._prepare(soonest)
+            return self._until(soonest, now)
+        claimed = dispatch.dispatch_due(now)
+        self.publish.wake()
+        return 0.0 if claimed else LONGEST_PAUSE / 10
+
+    def _prepare(self, soonest: datetime | None) -> None:
+        if soonest is not None and soonest != self._prepared:
+            occurrences.prepare(soonest, limit=PREPARED)
+            self._prepared = soonest
+
+    @staticmethod
+    def _until(soonest: datetime | None, now: datetime) -> float:
+        """Seconds to sleep: an instant is met on time, an edit is seen within a second."""
+        if soonest is None:
+            return LONGEST_PAUSE
+        return min(max((soonest - now).total_seconds(), 0.0), LONGEST_PAUSE)
+
+    def _publish(self) -> float:
+        if not self._connected:
+            publish.connect()
+            self._connected = True
+        now = database_now()
+        if self.guard.is_suspended or not Run.objects.publishable(now).exists():
+            return LONGEST_PAUSE / 2
+        return 0.0 if publish.publish_due(now) else LONGEST_PAUSE
+
+    def _rescue(self) -> float:
+        if not self.guard.is_suspended:
+            rescue.rescue_lost(self.watch)
+        else:
+            self.watch.forget()
+        return min(conf.current().lease_seconds / 6, 10.0)
+
+    def _upkeep(self) -> float:
+        self._beat()
+        if not self._installed:
+            self._install_entries()
+        announced = self.reconciler.is_announced()
+        if announced or self._every("reconcile", conf.current().reconcile_seconds):
+            reconcile.reconcile()
+            self.dispatch.wake()
+        if self._pruning or self._every("prune", PRUNE_SECONDS):
+            self._prune()
+        return LONGEST_PAUSE
+
+    def _every(self, what: str, seconds: float) -> bool:
+        due = time.monotonic() >= self._due_at.get(what, 0.0)
+        if due:
+            self._due_at[what] = time.monotonic() + seconds
+        return due
+
+    def _prune(self) -> None:
+        """One step a second, until the walk is over."""
+        now = database_now()
+        if not self._pruning:
+            retention.forget_processes(now)
+        self._pruning = self.pruner.step(now)
+
+    def _install_entries(self) -> None:
+        """`beat_schedule` of the Celery configuration; one bad entry does not stop the others."""
+        for name, entry in (self.app.conf.beat_schedule or {}).items():
+            try:
+                ModelEntry.from_entry(name, app=self.app, **entry)
+            except DatabaseError:
+                raise
+            except Exception as error:
+                events.part_failed(f"beat_schedule {name!r}", error)
+        self._installed = True
+
+    def _beat(self) -> None:
+        if not self._every("heartbeat", min(conf.current().heartbeat_seconds, 5.0)):
+            return
+        parts = {part.name: part.progress_at.isoformat() for part in self.parts if part.progress_at}
+        if self.row is None or not Beat.objects.beat(self.row.pk, parts):
+            self.row = self._register()
+
+    @staticmethod
+    def _register() -> Beat:
+        now = database_now()
+        host = socket.gethostname()
+        return Beat.objects.create(
+            name=f"celerybeat@{host}", host=host, pid=os.getpid(), started_at=now, seen_at=now
+        )

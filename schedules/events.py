@@ -1,0 +1,106 @@
+"""One function per lifecycle event: its log line now; metrics and notifications hang here too.
+
+Event names are constants, followed by ids. Never arguments, commands or output: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schedules.models import Attempt, Run, Schedule, Worker
+    from schedules.querysets import Doorbell
+
+log = logging.getLogger("beatkeeper")
+
+
+def run_opened(row: dict[str, Any]) -> None:
+    log.debug("run_opened run_id=%s schedule_id=%s state=%s", row["pk"], row["schedule_id"], row["state"])
+
+
+def dispatched(*, schedules: int, runs: int, skipped: int) -> None:
+    log.info("dispatched schedules=%s runs=%s skipped=%s", schedules, runs, skipped)
+
+
+def schedule_set_aside(schedule: Schedule) -> None:
+    log.error("schedule_set_aside schedule_id=%s reason=%s", schedule.pk, schedule.timing_error)
+
+
+def schedule_changed(schedule: Schedule, *, by: str) -> None:
+    log.info("schedule_changed schedule_id=%s by=%r", schedule.pk, by)
+
+
+def before_publish(bells: Sequence[Doorbell]) -> None:
+    """Between the commit of T2 and the first message: a crash here is what `redispatch_at` is for."""
+    log.debug("publishing runs=%s", len(bells))
+
+
+def published(count: int) -> None:
+    log.debug("published runs=%s", count)
+
+
+def publish_failed(count: int, error: Exception) -> None:
+    log.error("publish_failed runs=%s error=%s: %s", count, type(error).__name__, error)
+
+
+def message_without_work(run_id: int) -> None:
+    log.debug("message_without_work run_id=%s", run_id)
+
+
+def attempt_started(run: Run, attempt: Attempt) -> None:
+    log.info("attempt_started run_id=%s schedule_id=%s attempt=%s", run.pk, run.schedule_id, attempt.number)
+
+
+def attempt_finished(run: Run, attempt: Attempt) -> None:
+    log.info(
+        "attempt_finished run_id=%s schedule_id=%s attempt=%s outcome=%s exit_code=%s decision=%s",
+        *(run.pk, run.schedule_id, attempt.number, attempt.outcome, attempt.exit_code, attempt.decision),
+    )
+
+
+def result_waits(run: Run, error: Exception) -> None:
+    log.error("result_waits run_id=%s: the database is away: %s", run.pk, error)
+
+
+def patterns_failed(error: Exception) -> None:
+    log.error("patterns_failed error=%s: no output rule was applied", type(error).__name__)
+
+
+def attempt_fenced(run: Run, attempt: Attempt) -> None:
+    log.warning(
+        "attempt_fenced run_id=%s attempt=%s: the run was taken away meanwhile", run.pk, attempt.number
+    )
+
+
+def run_skipped(run: Run, *, reason: str) -> None:
+    log.info("run_skipped run_id=%s schedule_id=%s reason=%s", run.pk, run.schedule_id, reason)
+
+
+def run_rescued(run: Run, *, retried: bool) -> None:
+    log.error("run_rescued run_id=%s attempt=%s retried=%s", run.pk, run.attempt, retried)
+
+
+def worker_started(worker: Worker) -> None:
+    log.info("worker_started worker_id=%s pid=%s queues=%s", worker.pk, worker.pid, worker.queues)
+
+
+def clock_jumped(seconds: float) -> None:
+    log.error("clock_jumped seconds=%.1f: no claims and no rescues until the clocks agree again", seconds)
+
+
+def clock_agrees() -> None:
+    log.warning("clock_agrees: claims and rescues go on")
+
+
+def part_failed(part: str, error: Exception) -> None:
+    log.error("part_failed part=%s error=%s: %s", part, type(error).__name__, error)
+
+
+def part_recovered(part: str) -> None:
+    log.warning("part_recovered part=%s", part)
+
+
+def pruned(runs: int) -> None:
+    log.info("pruned runs=%s", runs)

@@ -1,0 +1,18 @@
+"""The tables: fields, constraints, what a row says of itself. Locks and transitions are in `querysets`."""
+
+from schedules.models.policy import RetryPolicy
+from schedules.models.process import Beat, Boot, Worker
+from schedules.models.run import Attempt, AttemptOutput, Run
+from schedules.models.schedule import Revision, Schedule
+
+__all__ = [
+    "Attempt",
+    "AttemptOutput",
+    "Beat",
+    "Boot",
+    "RetryPolicy",
+    "Revision",
+    "Run",
+    "Schedule",
+    "Worker",
+]

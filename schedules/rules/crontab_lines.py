@@ -1,0 +1,89 @@
+"""The values that reading a crontab yields: lines, jobs, settings, problems.
+
+Nothing is read here: `crontab.parse` makes these values, the importer and the exporter use them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+BLANKS = " \t"
+"""What separates fields. Cron knows no other separator, not even the carriage return."""
+
+SPACES = " \t\n\v\f\r"
+"""What cron skips around the `=` of a setting and cuts off the end of its value."""
+
+
+class Format(StrEnum):
+    """Whether an account follows the time fields of a job."""
+
+    USER = "user"
+    SYSTEM = "system"
+
+
+class LineKind(StrEnum):
+    """What cron takes a line for."""
+
+    COMMENT = "comment"
+    BLANK = "blank"
+    SETTING = "setting"
+    JOB = "job"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the file; `raw` includes the line end, so that joining all `raw` gives the file."""
+
+    number: int
+    kind: LineKind
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`name=value` as cron puts it into the environment of the jobs below."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobText:
+    """One job line taken apart: `command` and `stdin` are what the shell gets."""
+
+    expression: str
+    user: str | None
+    command: str
+    stdin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, with the settings in force at its line.
+
+    `expression` is the five fields as written, one blank between them, or the macro ("@daily",
+    "@reboot"). `user` is None in the user format. `stdin` is None where the line has no `%`.
+    `environment` holds only what the file sets, in the order in which the names first appear.
+    `raw` is the line without its line end.
+    """
+
+    line: int
+    expression: str
+    user: str | None
+    command: str
+    stdin: str | None
+    environment: tuple[tuple[str, str], ...]
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to tell the operator about one line; `line` is 0 when it is about the whole file."""
+
+    line: int
+    reason: str
+
+
+def byte_length(text: str) -> int:
+    """The length that cron sees. An undecodable byte (a lone surrogate) counts as one."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

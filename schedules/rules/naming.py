@@ -1,0 +1,196 @@
+"""Readable names for schedules that come without one: a crontab line has a command, and no name.
+
+Only the text is looked at; nothing is run or looked up. The importer calls this once for each new
+line; a name, once given, is never changed by a later import.
+"""
+
+import re
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import PurePosixPath
+
+LONGEST = 80
+"""Characters. Fits a column of a page and a line of a terminal."""
+
+_NAMELESS = "job"
+_SEPARATORS = "();|&"
+_REDIRECTIONS = re.compile(r"\d*[<>&]+")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_PLAIN_WORD = re.compile(r"[a-z][a-z0-9:_-]{1,30}")
+_UNREADABLE = re.compile(r"[^\w.:+@-]+")
+_RESERVED = frozenset(("!", "{", "if", "then", "else", "elif", "while", "until", "do", "time"))
+_PREPARATIONS = frozenset(
+    (
+        *("cd", "test", "[", "[[", "export", "set", "ulimit", "umask", ".", "source", "sleep", "command"),
+        *("read", ":", "true", "fi", "done", "}"),
+    )
+)
+"""What stands before the program that a line is about, or around it."""
+_INTERPRETER = re.compile(r"(?:python|perl|ruby|php|node|bash|dash|zsh|ksh|sh|java)[0-9.]*")
+_SCRIPT_SUFFIXES = frozenset((".sh", ".bash", ".py", ".pl", ".rb", ".php", ".js", ".jar"))
+# Programs that run another one: their options that take a value, and how many words come before it.
+_WRAPPERS: dict[str, tuple[str, int]] = {
+    "exec": ("a", 0),
+    "sudo": ("ugphCrt", 0),
+    "doas": ("uC", 0),
+    "runuser": ("ug", 0),
+    "nice": ("n", 0),
+    "ionice": ("cn", 0),
+    "chrt": ("", 1),
+    "env": ("uC", 0),
+    "nohup": ("", 0),
+    "setsid": ("", 0),
+    "stdbuf": ("ioe", 0),
+    "chronic": ("", 0),
+    "timeout": ("ks", 1),
+    "flock": ("wEx", 1),
+}
+_COMMAND_OPTION = re.compile(r"-[a-z]*c")
+_DEEPEST = 4
+_PRINTERS = frozenset(("echo", "printf"))
+_WORD = re.compile(r"[^\W_]+")
+_CHANGED_BY_SHELL = re.compile(r"[$`%\\]")
+_MOST_WORDS = 3
+
+
+class Names:
+    """Hands out names that nothing else has. `taken` are those in use."""
+
+    def __init__(self, taken: Collection[str]) -> None:
+        self._taken = set(taken)
+        self._last: dict[str, int] = {}
+
+    def give(self, wanted: str) -> str:
+        """`wanted` itself, or with "-2", "-3", ... behind it."""
+        number = self._last.get(wanted, 0) + 1
+        while (name := _numbered(wanted, number)) in self._taken:
+            number += 1
+        self._last[wanted] = number
+        self._taken.add(name)
+        return name
+
+
+def name_for(command: str, *, prefix: str = "") -> str:
+    """What a command is about, such as "certbot-renew"; at most 80 characters, not yet unique.
+
+    `prefix` (the file, the account) comes first, unless the name begins with it anyway.
+    """
+    name = _readable(_subject(command, depth=0)) or _NAMELESS
+    prefix = _readable(prefix)
+    if prefix and not name.startswith(prefix):
+        name = f"{prefix}-{name}"
+    return name[:LONGEST].rstrip("-.")
+
+
+def _numbered(wanted: str, number: int) -> str:
+    suffix = f"-{number}" if number > 1 else ""
+    return wanted[: LONGEST - len(suffix)] + suffix
+
+
+def _readable(text: str) -> str:
+    return _UNREADABLE.sub("-", text).strip("-.")
+
+
+def _subject(command: str, *, depth: int) -> str:
+    """The name of the first program that does something, with the word that says what."""
+    parts = [_without_prefixes(part) for part in _simple_commands(_words(command))]
+    parts = [part for part in parts if part]
+    doing = [part for part in parts if part[0] not in _PREPARATIONS]
+    chosen = (doing or parts or [[""]])[0]
+    inner = _inner_command(chosen)
+    if inner and depth < _DEEPEST:
+        return _subject(inner, depth=depth + 1)
+    return _program_and_verb(chosen)
+
+
+def _words(command: str) -> list[str]:
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=_SEPARATORS + "<>")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return list(lexer)
+    except ValueError:  # an open quote: the shell would complain, the name need not
+        return command.split()
+
+
+def _simple_commands(words: Sequence[str]) -> Iterator[list[str]]:
+    """The words between the shell's separators, without redirections."""
+    current: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif _REDIRECTIONS.fullmatch(word) and set(word) & set("<>"):
+            skip = True
+        elif word and set(word) <= set(_SEPARATORS):
+            yield current
+            current = []
+        else:
+            current.append(word)
+    yield current
+
+
+def _without_prefixes(words: list[str]) -> list[str]:
+    """Without assignments, reserved words and programs that only run another one."""
+    while words:
+        first = PurePosixPath(words[0]).name
+        if _ASSIGNMENT.match(words[0]) or words[0] in _RESERVED:
+            words = words[1:]
+        elif first in _WRAPPERS and (rest := _behind_wrapper(words[1:], *_WRAPPERS[first])):
+            words = rest
+        else:
+            return words
+    return words
+
+
+def _behind_wrapper(words: list[str], valued: str, operands: int) -> list[str]:
+    while words and words[0].startswith("-") and not _COMMAND_OPTION.fullmatch(words[0]):
+        takes_value = len(words[0]) == 2 and words[0][1] in valued
+        words = words[2 if takes_value else 1 :]
+    return words[operands:]
+
+
+def _inner_command(words: list[str]) -> str:
+    """What `sh -c`, `su -c` or `flock FILE -c` is told to run; "" for other commands."""
+    program = PurePosixPath(words[0]).name
+    if not (program in ("su", "runuser", "-c") or _INTERPRETER.fullmatch(program)):
+        return ""
+    if program.startswith(("python", "perl", "ruby", "php", "node")):
+        return ""
+    for position, word in enumerate(words[:-1]):
+        if _COMMAND_OPTION.fullmatch(word):
+            return words[position + 1]
+    return ""
+
+
+def _program_and_verb(words: list[str]) -> str:
+    program = PurePosixPath(words[0]).name
+    arguments = words[1:]
+    if _INTERPRETER.fullmatch(program):
+        program, arguments = _script(program, arguments)
+    if program == "run-parts" and arguments:
+        return f"{program}-{PurePosixPath(arguments[-1]).name}"
+    if program in _PRINTERS:
+        return "-".join([program, *_first_words(arguments)])
+    verb = arguments[0] if arguments and _PLAIN_WORD.fullmatch(arguments[0]) else ""
+    return f"{_stem(program)}-{verb}" if verb else _stem(program)
+
+
+def _first_words(arguments: Sequence[str]) -> list[str]:
+    """What a printed text begins with, as far as the shell does not change it."""
+    text = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return _WORD.findall(_CHANGED_BY_SHELL.split(text)[0].lower())[:_MOST_WORDS]
+
+
+def _script(program: str, arguments: list[str]) -> tuple[str, list[str]]:
+    """The script or module that an interpreter is given, with what follows it."""
+    for position, word in enumerate(arguments):
+        if not word.startswith("-"):
+            return PurePosixPath(word).name, arguments[position + 1 :]
+        if word in ("-c", "-e", "-r"):
+            break
+    return program, []
+
+
+def _stem(program: str) -> str:
+    path = PurePosixPath(program)
+    return path.stem if path.suffix in _SCRIPT_SUFFIXES else program

@@ -1,0 +1,287 @@
+"""Starts a command as cron does: its account, environment, directory, streams and session.
+
+Everything here happens before the command's first instruction; watching it is the matter of
+`runner_child`, the only caller. Whatever cannot be had raises RunnerError with a sentence.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import select
+import signal
+import traceback
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from schedules.errors import RunnerError
+from schedules.runner_linux import default_signals, die_with_parent
+from schedules.runner_messages import Command, Variables
+
+DEFAULT_PATH = "/usr/bin:/bin"
+# A home directory on a dead network mount would hold the start for ever.
+START_LIMIT_SECONDS = 20.0
+# Under memory pressure the kernel shall take the command, not the worker that records its end.
+_OOM_SCORE_ADJUSTMENT = b"500"
+_CRON_UMASK = 0o022
+
+Environment = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom a command runs as. `groups` None means: the worker's own account, change nothing."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+    groups: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that runs: its first process, our ends of its streams, remarks on the start.
+
+    `stdin` is None where the command reads /dev/null.
+    """
+
+    pid: int
+    stdin: int | None
+    stdout: int
+    stderr: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All that the new process needs, worked out before the fork: less to do there."""
+
+    command: Command
+    account: Account
+    arguments: tuple[bytes, ...]
+    environment: dict[bytes, bytes]
+    directory: str
+    may_start_elsewhere: bool
+
+
+def start(command: Command) -> Started:
+    """Start the command; returns once it has replaced the forked process.
+
+    Raises RunnerError if the account, the directory or the shell cannot be had.
+    """
+    plan = _plan(command)
+    try:
+        started, report = _fork(plan)
+    except OSError as error:
+        raise RunnerError(
+            f"No process can be started ({error.strerror}): does the machine have memory, "
+            "and the account processes and open files to spare?"
+        ) from None
+    return replace(started, notes=_await_start(started.pid, report, plan))
+
+
+def find_account(run_as: str | None, *, own_uid: int) -> Account:
+    """The account to use, given that of the worker. Raises RunnerError if it cannot be had."""
+    own = _own_account(own_uid)
+    if run_as is None or run_as == own.name:
+        return own
+    if own_uid != 0:
+        raise RunnerError(
+            f'Account "{run_as}" is needed, but this worker runs as "{own.name}": '
+            f'start a worker as root or as "{run_as}".'
+        )
+    try:
+        entry = pwd.getpwnam(run_as)
+    except (KeyError, ValueError):
+        raise RunnerError(
+            f'Account "{run_as}" does not exist on this machine: '
+            "create it, or choose another account for the schedule."
+        ) from None
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, groups)
+
+
+def build_environment(command: Command, account: Account) -> Environment:
+    """cron's defaults, then the schedule's lines in order, then ours. Nothing is inherited.
+
+    LOGNAME is the account's whatever a line says, and USER is set only by a line: as in cron.
+    """
+    return {
+        "SHELL": command.shell,
+        "PATH": DEFAULT_PATH,
+        "HOME": account.home,
+        **dict(_checked(command.environment)),
+        **dict(_checked(command.extra_environment)),
+        "LOGNAME": account.name,
+    }
+
+
+def _plan(command: Command) -> _Plan:
+    if not command.shell.startswith("/"):
+        raise RunnerError(
+            f'Shell "{command.shell}" is not an absolute path: name it in full, such as /bin/bash.'
+        )
+    if "\0" in command.text:
+        raise RunnerError("The command holds a NUL character, which no shell can be given.")
+    account = find_account(command.run_as, own_uid=os.geteuid())
+    environment = build_environment(command, account)
+    directory = environment["HOME"]
+    if command.working_directory:
+        directory = os.path.join(directory, command.working_directory)
+    return _Plan(
+        command,
+        account,
+        arguments=(_bytes(command.shell), b"-c", _bytes(command.text)),
+        environment={_bytes(name): _bytes(value) for name, value in environment.items()},
+        directory=directory,
+        may_start_elsewhere=not command.working_directory,
+    )
+
+
+def _own_account(uid: int) -> Account:
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:  # usual in containers: an account that is a number only
+        return Account(str(uid), uid, os.getegid(), "/")
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+def _checked(variables: Variables) -> Variables:
+    for name, value in variables:
+        if not name or "=" in name or "\0" in name + value:
+            raise RunnerError(
+                f'Environment line "{name}" cannot be passed to a process: '
+                "the name is empty or holds =, or there is a NUL character. Correct the line."
+            )
+    return variables
+
+
+def _fork(plan: _Plan) -> tuple[Started, int]:
+    """Fork the process; also returns where it reports. Raises OSError where resources lack."""
+    stdin_theirs, stdin = _input(plan.command.stdin)
+    stdout, stdout_theirs = os.pipe()
+    stderr, stderr_theirs = os.pipe()
+    report, report_theirs = os.pipe()
+    theirs = (stdin_theirs, stdout_theirs, stderr_theirs)
+    runner = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become(plan, streams=theirs, report=report_theirs, runner=runner)
+    for descriptor in (*theirs, report_theirs):
+        os.close(descriptor)
+    return Started(pid, stdin, stdout, stderr), report
+
+
+def _input(text: str | None) -> tuple[int, int | None]:
+    """The command's end of stdin, and ours if there is something to write."""
+    if text is None:
+        return os.open("/dev/null", os.O_RDONLY), None
+    return os.pipe()
+
+
+def _become(plan: _Plan, *, streams: tuple[int, int, int], report: int, runner: int) -> NoReturn:
+    """In the forked process: turn into the command. Reports what went wrong, line by line."""
+    try:
+        os.setsid()
+        for target, descriptor in enumerate(streams):
+            os.dup2(descriptor, target)
+        os.umask(_CRON_UMASK)
+        default_signals()
+        if plan.command.kill_leftovers:  # a daemon left running is no better prey than another
+            _prefer_for_oom_killer()
+        _take_identity(plan.account)
+        die_with_parent()
+        if os.getppid() != runner:  # it died before the kernel knew what to do then
+            os._exit(1)
+        _enter_directory(plan, report)
+        _execute(plan, report)
+    except BaseException:
+        _report(report, "start", traceback.format_exc())
+    os._exit(127)
+
+
+def _prefer_for_oom_killer() -> None:
+    with contextlib.suppress(OSError):  # a container may forbid it; the command runs just as well
+        os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), _OOM_SCORE_ADJUSTMENT)
+
+
+def _take_identity(account: Account) -> None:
+    if account.groups is not None:
+        os.setgroups(account.groups)
+        os.setgid(account.gid)
+        os.setuid(account.uid)
+
+
+def _enter_directory(plan: _Plan, report: int) -> None:
+    try:
+        os.chdir(plan.directory)
+    except OSError as error:
+        _report(report, "home" if plan.may_start_elsewhere else "directory", error.strerror)
+        if not plan.may_start_elsewhere:
+            os._exit(127)
+        os.chdir("/")
+
+
+def _execute(plan: _Plan, report: int) -> None:
+    try:
+        os.execve(plan.arguments[0], plan.arguments, plan.environment)
+    except OSError as error:
+        _report(report, "shell", error.strerror)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _report(report: int, stage: str, reason: str | None) -> None:
+    os.write(report, json.dumps([stage, reason]).encode("ascii") + b"\n")
+
+
+def _await_start(pid: int, report: int, plan: _Plan) -> tuple[str, ...]:
+    """Wait until the process is the command; returns notes, raises RunnerError if it is not."""
+    try:
+        lines = _read_until_exec(report)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        raise RunnerError(
+            f"The command did not start within {START_LIMIT_SECONDS:g} s: "
+            f"does directory {plan.directory} or shell {plan.command.shell} answer?"
+        ) from None
+    finally:
+        os.close(report)
+    troubles = [json.loads(line) for line in lines]
+    for stage, reason in troubles:
+        if stage != "home":
+            raise RunnerError(_cannot_start(stage, reason, plan))
+    return tuple(
+        f"HOME {plan.directory} cannot be entered ({reason}); the command started in /."
+        for _, reason in troubles
+    )
+
+
+def _read_until_exec(report: int) -> list[bytes]:
+    """All lines up to the exec, which closes the pipe. Raises TimeoutError."""
+    poll = select.poll()
+    poll.register(report, select.POLLIN)
+    received = b""
+    while poll.poll(START_LIMIT_SECONDS * 1000):
+        piece = os.read(report, 65536)
+        if not piece:
+            return received.splitlines()
+        received += piece
+    raise TimeoutError
+
+
+def _cannot_start(stage: str, reason: str, plan: _Plan) -> str:
+    if stage == "directory":
+        return (
+            f'Working directory "{plan.directory}" cannot be entered ({reason}): '
+            "create it, or correct the schedule."
+        )
+    if stage == "shell":
+        return (
+            f'Shell "{plan.command.shell}" cannot be started ({reason}): '
+            "install it, or correct the shell or the command of the schedule."
+        )
+    return f"The command could not be started. {reason}"
