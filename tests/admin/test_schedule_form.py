@@ -1,0 +1,327 @@
+"""The form of a schedule: a cron line is typed, nothing is lost, nothing fires."""
+
+from __future__ import annotations
+
+import pytest
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from schedules import catalog
+from schedules.models import Revision, Run, Schedule
+from schedules.models.schedule import RESERVED_EVERY
+from tests.admin.conftest import count_queries, form_url, said
+from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def save(root, form_data):
+    """Sends the form with these changes; returns the response after the redirect."""
+
+    def send(pk=None, **changes):
+        return root.post(form_url(pk), form_data(root, pk, **changes), follow=True)
+
+    return send
+
+
+def problems(response) -> dict[str, list[str]]:
+    return dict(response.context["form"].errors)
+
+
+def test_a_cron_line_and_a_command_make_a_schedule(save):
+    response = save(name="backup", command="pg_dump shop", when="30 2 * * *", timezone="Europe/Berlin")
+
+    schedule = catalog.find("backup")
+    assert (schedule.cron, schedule.timezone, schedule.command) == (
+        "30 2 * * *",
+        "Europe/Berlin",
+        "pg_dump shop",
+    )
+    assert schedule.next_run_at is not None
+    assert schedule.revision is not None
+    assert schedule.revision.changed_by == "root"
+    assert "Next run in" in said(response)
+    assert not Run.objects.exists()
+
+
+def test_an_unchanged_save_changes_nothing(save):
+    schedule = make_schedule(
+        command="a\nb\n",
+        stdin="in\r\nput",
+        environment=[["A", "1 =2"]],
+        timeout=60.0,
+        retry_policy=make_policy(),
+    )
+    before = Schedule.objects.filter(pk=schedule.pk).values().get()
+
+    response = save(schedule.pk)
+
+    after = Schedule.objects.filter(pk=schedule.pk).values().get()
+    changed = {key for key in before if before[key] != after[key]} - {"date_changed"}
+    assert changed == set()
+    assert "nothing that decides a run has changed" in said(response)
+
+
+def test_a_browsers_line_ends_are_no_change(save):
+    schedule = make_schedule(command="a\nb")
+
+    save(schedule.pk, command="a\r\nb")
+
+    schedule.refresh_from_db()
+    assert schedule.command == "a\nb"
+    assert Revision.objects.filter(schedule=schedule).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ({"when": "0 61 * * *"}, "Hour 61 is outside 0-23 (hour, character 3)"),
+        ({"when": "* * *"}, "It has 3 fields and needs five"),
+        ({"when": "every 0 minutes"}, "not a whole number"),
+        ({"when": "once at 2026-03-29 02:30", "timezone": "Europe/Berlin"}, "does not exist"),
+    ],
+)
+def test_a_bad_timing_is_refused_next_to_its_box(save, typed, complaint):
+    response = save(name="bad", command="true", **typed)
+
+    assert complaint in " ".join(problems(response)["when"])
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("timezone", "Mars/Olympus", "Mars/Olympus"),
+        ("command", "  ", "Say what to run"),
+        ("environment", "A=1\nnonsense", "Line 2"),
+        ("command", "a\x00b", "Null"),
+        ("timeout", "-1", "greater"),
+        ("queue", "typo", "No worker knows"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_field(save, field, value, complaint):
+    changes = {"name": "bad", "command": "true", "when": "@daily"} | {field: value}
+
+    response = save(**changes)
+
+    assert not Schedule.objects.exists()
+    assert complaint in " ".join(message for found in problems(response).values() for message in found)
+
+
+@pytest.mark.parametrize(("field", "value"), [("args", "{}"), ("kwargs", "[1]"), ("kwargs", "{nope")])
+def test_arguments_must_be_json(save, field, value):
+    response = save(name="bad", kind="task", task="shop.tasks.sync", **{field: value})
+
+    assert "JSON" in problems(response)[field][0]
+
+
+def test_two_schedules_cannot_have_one_name(save):
+    make_schedule("taken")
+
+    response = save(name="taken", command="true")
+
+    assert problems(response)["name"] == ["Another schedule has this name."]
+
+
+def test_preview_saves_nothing_and_shows_the_next_runs(root, form_data):
+    data = form_data(root, None, name="x", command="true", when="30 2 * * *", timezone="Europe/Berlin")
+
+    response = root.post(form_url(), data | {"_preview": ""})
+
+    preview = response.context["preview"]
+    assert preview.words == "at 02:30 every day"
+    assert len(preview.due) == 5
+    assert all("02:30" in due.absolute for due in preview.due)
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("when", "warning"),
+    [("0 0 30 2 *", "never fires"), ("0 0 13 * 5", "Both day fields"), ("once at 2001-01-01 00:00", "past")],
+)
+def test_the_preview_warns_of_what_may_not_be_meant(root, when, warning):
+    response = root.get("/admin/schedules/schedule/preview/", {"when": when, "timezone": "UTC"})
+
+    assert warning in response.content.decode()
+
+
+def test_the_preview_escapes_what_was_typed(root):
+    response = root.get("/admin/schedules/schedule/preview/", {"when": "every <script> days"})
+
+    assert b"<script>" not in response.content
+    assert b"&lt;script&gt;" in response.content
+
+
+def test_a_save_over_a_newer_revision_is_refused_and_names_its_author(root, form_data):
+    schedule = make_schedule(command="old")
+    mine = form_data(root, schedule.pk, command="mine")
+    catalog.change([schedule.pk], by="bob", command="theirs")
+
+    refused = root.post(form_url(schedule.pk), mine)
+
+    schedule.refresh_from_db()
+    assert schedule.command == "theirs"
+    assert "bob changed this schedule" in str(refused.context["form"].non_field_errors())
+    assert refused.context["form"]["command"].value() == "mine"
+
+
+def test_saving_again_after_the_warning_replaces_the_newer_revision(root, form_data):
+    schedule = make_schedule(command="old")
+    mine = form_data(root, schedule.pk, command="mine")
+    catalog.change([schedule.pk], by="bob", command="theirs")
+    refused = root.post(form_url(schedule.pk), mine)
+
+    again = mine | {"revision_seen": refused.context["form"]["revision_seen"].value()}
+    root.post(form_url(schedule.pk), again)
+
+    schedule.refresh_from_db()
+    assert schedule.command == "mine"
+
+
+def test_an_edit_starts_nothing(save):
+    schedule = make_schedule()
+
+    save(schedule.pk, when="*/2 * * * *")
+
+    assert not Run.objects.exists()
+
+
+@pytest.fixture
+def adopted(django_capture_on_commit_callbacks):
+    """A row that somebody made with django-celery-beat alone."""
+
+    def make(**timing):
+        with django_capture_on_commit_callbacks(execute=True):
+            task = PeriodicTask.objects.create(name="theirs", task="shop.tasks.sync", **timing)
+        return Schedule.objects.get(pk=task.pk)
+
+    return make
+
+
+def test_a_crontab_row_is_shown_as_celery_text_and_kept(root, save, adopted):
+    row = CrontabSchedule.objects.create(minute="*/7", hour="4")
+    schedule = adopted(crontab=row)
+
+    form = root.get(form_url(schedule.pk)).context["form"]
+    save(schedule.pk, description="changed")
+
+    schedule.refresh_from_db()
+    assert (form["when"].value(), form["dialect"].value()) == ("*/7 4 * * *", "celery")
+    assert (schedule.crontab_id, schedule.cron) == (row.pk, "")
+
+
+def test_a_changed_crontab_becomes_ours_and_the_shared_row_stays(save, adopted):
+    row = CrontabSchedule.objects.create(minute="*/7")
+    schedule = adopted(crontab=row)
+
+    save(schedule.pk, when="*/9 * * * *")
+
+    schedule.refresh_from_db()
+    row.refresh_from_db()
+    assert (schedule.crontab_id, schedule.cron, schedule.dialect) == (None, "*/9 * * * *", "celery")
+    assert schedule.interval.every == RESERVED_EVERY
+    assert row.minute == "*/7"
+
+
+def test_a_changed_interval_leaves_the_shared_row_alone(save, adopted):
+    row = IntervalSchedule.objects.create(every=15, period="minutes")
+    schedule = adopted(interval=row)
+
+    save(schedule.pk, when="every 20 minutes")
+
+    schedule.refresh_from_db()
+    row.refresh_from_db()
+    assert (schedule.interval.every, schedule.interval.period, row.every) == (20, "minutes", 15)
+
+
+def test_an_interval_uses_the_row_that_is_there(save):
+    row = IntervalSchedule.objects.create(every=15, period="minutes")
+
+    save(name="x", command="true", when="every 15 minutes")
+
+    assert catalog.find("x").interval_id == row.pk
+
+
+def test_a_moment_is_one_off_until_something_else_takes_its_place(save):
+    save(name="x", command="true", when="once at 2040-12-01 04:00", timezone="UTC")
+    schedule = catalog.find("x")
+    assert (schedule.one_off, schedule.clocked) == (True, ClockedSchedule.objects.get())
+
+    save(schedule.pk, when="@daily")
+
+    schedule.refresh_from_db()
+    assert (schedule.one_off, schedule.clocked, schedule.cron) == (False, None, "@daily")
+
+
+def test_an_empty_box_means_by_hand(save):
+    save(name="x", command="true", when="")
+
+    schedule = catalog.find("x")
+    assert (schedule.has_own_timing, schedule.cron, schedule.next_run_at) == (True, "", None)
+
+
+def test_a_task_schedule_keeps_its_arguments(save):
+    save(name="x", kind="task", task="shop.tasks.sync", args='["a"]', kwargs='{"b": 1}', when="@daily")
+
+    schedule = catalog.find("x")
+    assert (schedule.kind, schedule.task, schedule.args, schedule.kwargs) == (
+        "task",
+        "shop.tasks.sync",
+        '["a"]',
+        '{"b": 1}',
+    )
+
+
+def test_the_history_says_who_changed_what(root):
+    schedule = make_schedule(command="old")
+    catalog.change([schedule.pk], by="bob", command="new")
+
+    newest, oldest = root.get(form_url(schedule.pk)).context["history"]
+
+    assert (newest.by, newest.summary) == ("bob", "command")
+    assert (newest.changes[0].before, newest.changes[0].after) == ("old", "new")
+    assert (oldest.by, oldest.note) == ("tests", "created")
+
+
+def test_a_duplicate_begins_with_everything_but_the_name(root):
+    source = make_schedule(command="true", cron="5 4 * * *", environment=[["A", "1"]])
+
+    form = root.get(form_url(), {"copy": source.pk}).context["form"]
+
+    assert (form["command"].value(), form["when"].value()) == ("true", "5 4 * * *")
+    assert form["environment"].value() == "A=1"
+    assert form["name"].value() == "job (copy)"
+
+
+def test_a_hostile_name_and_command_are_text(root):
+    schedule = make_schedule("<script>x</script>\u202e", command="<script>y</script>")
+    make_run(schedule)
+
+    page = root.get(form_url(schedule.pk)).content.decode()
+
+    assert "<script>x" not in page
+    assert "<script>y" not in page
+    assert "⟨U+202E⟩" in page
+
+
+def test_the_page_costs_the_same_whatever_the_history(root):
+    schedule = make_task_schedule(task="shop.tasks.sync")
+    for number in range(5):
+        catalog.change([schedule.pk], by="bob", args=f"[{number}]")
+    make_run(schedule)
+    few = count_queries(root, form_url(schedule.pk))
+
+    for number in range(60):
+        catalog.change([schedule.pk], by="bob", args=f"[{number}]")
+        make_run(schedule)
+
+    assert count_queries(root, form_url(schedule.pk)) == few
+
+
+def test_a_deleted_schedule_has_no_page(root):
+    schedule = make_schedule()
+    catalog.delete([schedule.pk], by="bob")
+
+    response = root.get(form_url(schedule.pk), follow=True)
+
+    assert "There is no schedule" in said(response)

@@ -1,0 +1,230 @@
+"""The list of schedules: what failed, what is late, what is next, without a click."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
+
+from schedules import catalog
+from schedules.models import Run, Schedule
+from schedules.querysets import database_now
+from schedules.rules.states import State
+from tests.admin.conftest import count_queries, said
+from tests.factories import due, make_history, make_run, make_schedule
+
+pytestmark = pytest.mark.django_db
+URL = "/admin/schedules/schedule/"
+
+
+def rows(response) -> list[Schedule]:
+    return list(response.context["cl"].result_list)
+
+
+def act(client, action, *schedules, **more):
+    data = {"action": action, "_selected_action": [schedule.pk for schedule in schedules]} | more
+    return client.post(URL, data, follow=True)
+
+
+def test_each_row_has_its_last_runs_oldest_first(root):
+    first, second = make_schedule("first"), make_schedule("second")
+    runs = make_history(first, [State.FAILED, *[State.SUCCEEDED] * 24])
+    other = make_history(second, [State.SKIPPED])
+
+    shown = {row.name: row.last_runs for row in rows(root.get(URL))}
+
+    assert [run.pk for run in shown["first"]] == [run.pk for run in runs[-20:]]
+    assert [run.pk for run in shown["second"]] == [other[0].pk]
+
+
+def test_the_strip_tells_outcomes_by_colour_and_in_words(root):
+    schedule = make_schedule()
+    make_history(schedule, [State.SUCCEEDED, State.FAILED])
+    Run.objects.filter(state=State.SUCCEEDED).update(attempt=2)
+
+    page = root.get(URL).content.decode()
+
+    assert 'class="bk-bar bk-mended"' in page
+    assert 'class="bk-bar bk-bad"' in page
+    assert "succeeded after 2 attempts" in page
+
+
+def test_the_page_costs_the_same_for_five_and_for_fifty_schedules(root):
+    for number in range(5):
+        make_history(make_schedule(f"job {number}"), [State.SUCCEEDED, State.FAILED])
+    few = count_queries(root, URL)
+
+    for number in range(5, 50):
+        make_history(make_schedule(f"job {number}", tags="a"), [State.SUCCEEDED, State.FAILED])
+
+    assert len(rows(root.get(URL))) == 50
+    assert count_queries(root, URL) == few
+
+
+def test_each_state_has_its_word_and_its_filter(root):
+    now = database_now()
+    made = {
+        name: make_schedule(name, timezone="UTC", cron="0 0 1 1 *")
+        for name in ("live", "overdue", "paused", "disabled", "not usable")
+    }
+    due(made["overdue"], now - timedelta(minutes=5))
+    catalog.pause([made["paused"].pk], by="bob", note="mail server")
+    catalog.disable([made["disabled"].pk], by="bob")
+    Schedule.objects.filter(pk=made["not usable"].pk).update(timing_error="No such zone.")
+
+    page = root.get(URL).content.decode()
+
+    assert "until somebody resumes it: mail server" in page
+    assert "No such zone." in page
+    for name in made:
+        expected = {"live", "overdue"} if name == "live" else {name}
+        assert {row.name for row in rows(root.get(URL, {"is": name}))} == expected
+
+
+def test_filters_by_last_outcome_kind_tag_and_queue(root):
+    failed = make_schedule("failed", tags="db nightly", queue="tasks")
+    make_history(failed, [State.SUCCEEDED, State.FAILED])
+    make_history(make_schedule("good", tags="database", source="/etc/crontab"), [State.SUCCEEDED])
+
+    def names(**query):
+        return [row.name for row in rows(root.get(URL, query))]
+
+    assert names(last="bad") == ["failed"]
+    assert names(last="good") == ["good"]
+    assert names(last="none") == []
+    assert names(tag="tag:db") == ["failed"]
+    assert names(tag="source:/etc/crontab") == ["good"]
+    assert names(queue="tasks") == ["failed"]
+    assert names(queue="-") == ["good"]
+    assert names(runs="command") == ["failed", "good"]
+    assert names(q="database") == ["good"]
+
+
+def test_sorting_by_next_run_puts_what_is_never_due_last(root):
+    make_schedule("by hand", cron="")
+    make_schedule("yearly", cron="@yearly")
+    make_schedule("minutely", cron="* * * * *")
+
+    shown = [row.name for row in rows(root.get(URL, {"o": "4"}))]
+
+    assert shown == ["minutely", "yearly", "by hand"]
+
+
+def test_run_now_starts_runs_and_names_the_refused(root):
+    good = make_schedule("good")
+    broken = Schedule.objects.get(pk=make_schedule("broken").pk)
+    Schedule.objects.filter(pk=broken.pk).update(revision=None, timing_error="No such zone.")
+
+    response = act(root, "run_selected", good, broken)
+
+    assert [run.schedule_id for run in Run.objects.all()] == [good.pk]
+    assert "1 schedule started" in said(response)
+    assert 'Schedule "broken" cannot run: No such zone.' in said(response)
+
+
+def test_pausing_reports_what_was_paused_already(root):
+    first, second = make_schedule("first"), make_schedule("second")
+    catalog.pause([second.pk], by="bob")
+
+    response = act(root, "pause_selected", first, second)
+
+    assert "1 schedule paused." in said(response)
+    assert "1 schedule not changed: paused already." in said(response)
+
+
+@pytest.mark.parametrize(
+    ("action", "columns"),
+    [
+        ("resume_selected", {"enabled": True, "paused_until": None}),
+        ("enable_selected", {"enabled": True}),
+        ("disable_selected", {"enabled": False}),
+    ],
+)
+def test_actions_change_the_chosen_schedules_alone(root, action, columns):
+    chosen, other = make_schedule("chosen"), make_schedule("other")
+    if action != "disable_selected":
+        catalog.disable([chosen.pk, other.pk], by="bob")
+    before = Schedule.objects.filter(pk=other.pk).values().get()
+
+    act(root, action, chosen)
+
+    assert Schedule.objects.filter(pk=chosen.pk, **columns).exists()
+    assert Schedule.objects.filter(pk=other.pk).values().get() == before
+
+
+def test_deleting_asks_first_keeps_the_history_and_hides_the_row(root):
+    schedule = make_schedule("gone")
+    run = make_run(schedule)
+
+    asked = act(root, "delete_selected", schedule)
+    assert Schedule.objects.live().exists()
+    done = act(root, "delete_selected", schedule, confirmed="1")
+
+    assert b"The history of runs stays" in asked.content
+    assert "1 schedule deleted" in said(done)
+    assert rows(done) == []
+    run.refresh_from_db()
+    assert run.state == State.CANCELLED
+    assert PeriodicTask.objects.filter(pk=schedule.pk, enabled=False).exists()
+
+
+def test_the_single_delete_page_is_soft_too(root):
+    schedule = make_schedule("gone")
+
+    response = root.post(reverse("admin:schedules_schedule_delete", args=[schedule.pk]), follow=True)
+
+    schedule.refresh_from_db()
+    assert schedule.is_deleted
+    assert "1 schedule deleted" in said(response)
+
+
+@pytest.mark.parametrize("verb", ["run", "pause", "resume"])
+def test_a_button_of_a_row_acts_by_post_and_comes_back(root, verb):
+    schedule = make_schedule()
+    url = reverse(f"admin:schedules_schedule_{verb}", args=[schedule.pk])
+
+    assert root.get(url).status_code == 405
+    response = root.post(url, {"next": f"{URL}?q=job"})
+
+    assert response.url == f"{URL}?q=job"
+
+
+def test_a_button_does_not_lead_to_other_sites(root):
+    schedule = make_schedule()
+
+    response = root.post(
+        reverse("admin:schedules_schedule_pause", args=[schedule.pk]), {"next": "https://evil.example/"}
+    )
+
+    assert response.url == reverse("admin:schedules_schedule_change", args=[schedule.pk])
+
+
+def test_state_changes_need_the_csrf_token(root):
+    root.handler.enforce_csrf_checks = True
+    schedule = make_schedule()
+
+    response = root.post(reverse("admin:schedules_schedule_run", args=[schedule.pk]))
+
+    assert response.status_code == 403
+    assert not Run.objects.exists()
+
+
+def test_hostile_names_commands_and_tags_are_text(root):
+    make_schedule("<script>n</script>\u202e", command="<script>c</script>\x1b[2J", tags="<script>t</script>")
+
+    page = root.get(URL).content.decode()
+
+    assert "<script>n" not in page
+    assert "<script>c" not in page
+    assert "<script>t" not in page
+    assert "\u202e" not in page
+    assert "\x1b" not in page
+
+
+def test_django_celery_beats_own_pages_are_gone(root):
+    page = root.get("/admin/").content.decode()
+
+    assert "django_celery_beat" not in page
+    assert root.get("/admin/django_celery_beat/periodictask/").status_code == 404

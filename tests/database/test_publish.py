@@ -1,0 +1,154 @@
+"""Runs become messages: marked first, sent then, put back where the broker refuses, sent again where lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+from schedules import publish
+from schedules.models import Run
+from schedules.querysets import database_now
+from tests.factories import make_run, make_schedule, make_task_schedule
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    """Remembers messages as (run id, options); what `broker.fail` holds for a run is raised instead."""
+
+    class Broker(list):
+        fail: dict[int, Exception]
+
+        def send(self, producer, name, message, **options):
+            run_id = message.body[0][0]
+            if run_id in self.fail:
+                raise self.fail[run_id]
+            self.append((run_id, options | message.headers))
+
+    broker = Broker()
+    broker.fail = {}
+    monkeypatch.setattr(current_app.amqp, "send_task_message", broker.send)
+    return broker
+
+
+def test_a_pending_run_is_queued_and_sent_with_hints_only(broker):
+    run = make_run(make_schedule(command="echo secret"))
+    now = database_now()
+
+    assert publish.publish_due(now) == 1
+
+    run.refresh_from_db()
+    assert (run.state, run.dispatches, run.queued_at) == ("queued", 1, now)
+    assert run.redispatch_at > now
+    [(run_id, options)] = broker
+    assert run_id == run.pk
+    assert options["queue"].name == "commands"
+    assert options["shadow"] == "job"
+    assert "secret" not in repr(options)
+
+
+def test_a_task_goes_where_celery_would_send_it(broker):
+    make_run(make_task_schedule(task="reports.daily", priority=4, timeout=60, kill_grace=10))
+
+    publish.publish_due(database_now())
+
+    [(_, options)] = broker
+    assert options["queue"].name == "tasks"
+    assert (options["priority"], options["headers"]["periodic_task_name"]) == (4, "task")
+    assert options["timelimit"][0] == 60 + 10 + publish.HARD_LIMIT_MARGIN
+
+
+def test_a_run_that_waits_for_its_retry_is_not_sent_early(broker):
+    make_run(make_schedule(), available_at=database_now() + timedelta(seconds=30))
+    assert publish.publish_due(database_now()) == 0
+    assert broker == []
+
+
+def test_a_message_without_a_claim_is_sent_again_ever_more_slowly(broker, settings):
+    settings.BEATKEEPER = {"redispatch_seconds": (30, 60, 300)}
+    run = make_run(make_schedule())
+    now = database_now()
+
+    waits = []
+    for _ in range(4):
+        assert publish.publish_due(now) == 1
+        run.refresh_from_db()
+        waits.append((run.redispatch_at - now).total_seconds())
+        assert publish.publish_due(run.redispatch_at - timedelta(seconds=1)) == 0
+        now = run.redispatch_at
+
+    assert waits == [30, 60, 300, 300]
+    assert [run_id for run_id, _ in broker] == [run.pk] * 4
+
+
+def test_a_broker_that_is_away_leaves_everything_pending(broker):
+    runs = [make_run(make_schedule(str(number))) for number in range(3)]
+    broker.fail = {run.pk: OperationalError("connection refused") for run in runs[1:]}
+    now = database_now()
+
+    with pytest.raises(OperationalError):
+        publish.publish_due(now)
+
+    waiting = Run.objects.filter(state="pending", available_at__gt=now, redispatch_at=None)
+    assert waiting.count() == len(runs)  # the one that did go out finds its run claimed, or not due
+
+
+def test_an_undeclared_queue_is_the_problem_of_its_run_alone(broker):
+    lost = make_run(make_schedule("a"), queue="nowhere")
+    fine = make_run(make_schedule("b"))
+
+    assert publish.publish_due(database_now()) == 1
+
+    lost.refresh_from_db(), fine.refresh_from_db()
+    assert (lost.state, fine.state) == ("pending", "queued")
+
+
+def test_a_run_whose_own_message_is_refused_does_not_stop_the_others(broker):
+    first, second = make_run(make_schedule("a")), make_run(make_schedule("b"))
+    broker.fail = {first.pk: KeyError("no such queue")}
+
+    assert publish.publish_due(database_now()) == 1
+
+    first.refresh_from_db(), second.refresh_from_db()
+    assert (first.state, second.state) == ("pending", "queued")
+    assert first.available_at > database_now() + timedelta(seconds=60)
+
+
+def test_a_full_queue_takes_no_new_message_but_repeats_lost_ones(broker, settings):
+    settings.BEATKEEPER = {"doorbells": 1}
+    outstanding, waiting = make_run(make_schedule("a")), make_run(make_schedule("b"))
+    Run.objects.filter(pk=outstanding.pk).update(
+        state="queued", dispatches=1, redispatch_at=database_now() - timedelta(seconds=1)
+    )
+
+    publish.publish_due(database_now())
+
+    assert [run_id for run_id, _ in broker] == [outstanding.pk]
+    waiting.refresh_from_db()
+    assert waiting.state == "pending"
+
+
+def test_a_cancelled_run_is_not_sent(broker):
+    run = make_run(make_schedule())
+    Run.objects.filter(pk=run.pk).cancel_waiting(reason="cancelled_by_user", detail="")
+    assert publish.publish_due(database_now()) == 0
+
+
+def test_an_exchange_that_nobody_declared_is_the_problem_of_its_run_alone(broker):
+    make_run(make_task_schedule("lost", task="a.b", exchange="nowhere", routing_key="x"))
+    make_run(make_schedule("fine"))
+
+    assert publish.publish_due(database_now()) == 1
+    assert dict(Run.objects.values_list("name", "state")) == {"lost": "pending", "fine": "queued"}
+
+
+def test_headers_of_a_schedule_never_replace_those_of_the_protocol(broker):
+    headers = '{"id": "mine", "task": "os.system", "colour": "blue"}'
+    make_run(make_task_schedule(task="a.b", headers=headers))
+    publish.publish_due(database_now())
+    [(_, options)] = broker
+    assert options["headers"] == {"colour": "blue", "periodic_task_name": "task"}

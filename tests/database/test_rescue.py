@@ -1,0 +1,158 @@
+"""Runs whose worker is gone: when a worker counts as gone, and what becomes of what it executed."""
+
+from __future__ import annotations
+
+import pytest
+
+from schedules import rescue
+from schedules.models import Attempt, Revision, Run, Worker
+from schedules.querysets import database_now
+from schedules.rules.states import Outcome
+from tests.factories import claimed, make_policy, make_run, make_schedule, make_worker
+
+pytestmark = pytest.mark.django_db
+
+
+class Clock:
+    def __init__(self):
+        self.seconds = 1000.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watch(clock, settings):
+    settings.BEATKEEPER = {"lease_seconds": 60, "heartbeat_seconds": 10}
+    return rescue.Watch(monotonic=clock)
+
+
+def test_a_worker_is_gone_when_its_heartbeat_has_not_moved_for_a_lease(watch, clock):
+    claimed(make_run(make_schedule()))
+    assert rescue.rescue_lost(watch) == 0
+    clock.seconds += 59
+    assert rescue.rescue_lost(watch) == 0
+    clock.seconds += 1
+    assert rescue.rescue_lost(watch) == 1
+
+    run, attempt = Run.objects.get(), Attempt.objects.get()
+    assert (run.state, run.reason, run.token) == ("lost", "worker_lost", None)
+    assert (attempt.outcome, attempt.decision_rule) == ("worker_lost", "not_repeatable")
+    assert "has not been heard of for 60 s" in attempt.error
+
+
+def test_a_moving_heartbeat_keeps_the_run(watch, clock):
+    claim = claimed(make_run(make_schedule()))
+    for _ in range(5):
+        assert rescue.rescue_lost(watch) == 0
+        clock.seconds += 50
+        Worker.objects.beat(claim.attempt.worker_id)
+
+
+def test_after_an_outage_everybody_gets_a_whole_lease_again(watch, clock):
+    claimed(make_run(make_schedule()))
+    rescue.rescue_lost(watch)
+    clock.seconds += 59
+    watch.forget()
+    rescue.rescue_lost(watch)
+    clock.seconds += 59
+    assert rescue.rescue_lost(watch) == 0
+    clock.seconds += 1
+    assert rescue.rescue_lost(watch) == 1
+
+
+def test_times_in_the_database_do_not_count(watch):
+    worker = make_worker(seen_at="2001-01-01T00:00:00Z", started_at="2001-01-01T00:00:00Z")
+    claimed(make_run(make_schedule()), worker)
+    assert rescue.rescue_lost(watch) == 0
+
+
+def test_a_worker_that_said_that_it_stopped_is_gone_at_once(watch):
+    claim = claimed(make_run(make_schedule()))
+    Worker.objects.stop(claim.attempt.worker_id)
+    assert rescue.rescue_lost(watch) == 1
+
+
+def test_a_run_without_a_worker_row_is_rescued(watch):
+    claimed(make_run(make_schedule()))
+    Worker.objects.all().delete()
+    assert rescue.rescue_lost(watch) == 1
+
+
+def test_retry_where_the_schedule_says_so_and_three_times_at_most(watch):
+    run = make_run(make_schedule(on_worker_lost="retry"))
+    decisions = []
+    for _ in range(3):
+        claim = claimed(run, make_worker(stopped_at=database_now()))
+        rescue.rescue_lost(watch)
+        run.refresh_from_db()
+        decisions.append((Attempt.objects.get(pk=claim.attempt.pk).decision, run.state))
+    assert decisions == [("retry", "pending"), ("retry", "pending"), ("give_up", "lost")]
+
+
+def test_a_child_that_its_parent_saw_die_is_rescued_at_once():
+    worker = make_worker(host="here", pid=77, parent_pid=70)
+    claimed(make_run(make_schedule()), worker)
+
+    assert _rescue_child(pid=78) == 0
+    assert _rescue_child(pid=77) == 1
+    assert Run.objects.get().state == "lost"
+
+
+def test_a_child_killed_at_its_timeout_has_timed_out_and_its_policy_decides():
+    schedule = make_schedule(retry_policy=make_policy(max_attempts=2))
+    claimed(make_run(schedule), make_worker(host="here", pid=77, parent_pid=70))
+
+    _rescue_child(pid=77, outcome=Outcome.TIMED_OUT)
+
+    assert Attempt.objects.get().outcome == "timed_out"
+    assert Run.objects.get().state == "pending"
+
+
+def test_beat_does_not_take_the_run_for_lost_while_the_parent_rescues_it(watch, monkeypatch):
+    claimed(make_run(make_schedule()), make_worker(host="here", pid=77, parent_pid=70))
+    parents = rescue._rescue
+
+    def beat_looks_first(*args):
+        assert rescue.rescue_lost(watch) == 0
+        return parents(*args)
+
+    monkeypatch.setattr(rescue, "_rescue", beat_looks_first)
+    _rescue_child(pid=77, outcome=Outcome.TIMED_OUT)
+
+    assert Run.objects.get().state == "timed_out"
+
+
+def _rescue_child(pid: int, outcome: Outcome = Outcome.WORKER_LOST) -> int:
+    return rescue.rescue_child(host="here", pid=pid, parent_pid=70, what="it died", outcome=outcome)
+
+
+def test_a_run_that_its_live_worker_never_began_is_rescued():
+    run = make_run(make_schedule())
+    claimed(run)
+    assert rescue.rescue_disowned([run.pk]) == 1
+    assert Run.objects.get().state == "lost"
+
+
+def test_one_run_that_cannot_be_read_does_not_keep_the_others_waiting(watch):
+    worker = make_worker(stopped_at=database_now())
+    bad, good = make_run(make_schedule("bad")), make_run(make_schedule("good"))
+    for run in (bad, good):
+        claimed(run, worker)
+    definition = bad.revision.definition | {"on_worker_lost": "pray"}
+    Revision.objects.filter(pk=bad.revision_id).update(definition=definition)
+
+    assert rescue.rescue_lost(watch) == 2
+    assert set(Run.objects.values_list("state", flat=True)) == {"lost"}
+
+
+def test_a_worker_that_comes_back_is_alive_again(watch):
+    worker = make_worker()
+    Worker.objects.stop(worker.pk)
+    assert Worker.objects.beat(worker.pk)
+    assert list(Worker.objects.alive()) == [worker]

@@ -1,0 +1,125 @@
+"""What cron accepts and the author can hardly have meant: each is named, nothing else is."""
+
+import pytest
+
+from schedules.rules.crontab import parse
+
+
+def warnings(text: str, format: str = "user", accounts: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+    crontab = parse(text, format, accounts or None)
+    assert crontab.errors == ()
+    return [(warning.line, warning.reason) for warning in crontab.warnings]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("0 0 31 2 * x", "never runs"),
+        ("0 22-2 * * * x", "never runs"),
+        ("0 0 * * 5#2 x", "#2"),
+        ("0~30 * * * * x", "~30"),
+        ("0~30 * * * * x", "cronie and OpenBSD"),
+        ("@daily date +%F", "cuts the command"),
+        ('@daily date "+%Y" >> log', "cuts the command"),
+        ("@daily x | date +a%F", "cuts the command"),
+        ("@daily echo 'a%b'", "cuts the command"),
+        ("@daily echo $(date +%F)", "cuts the command"),
+        ("@daily echo `x %a`", "cuts the command"),
+        ("@daily x\r", "carriage return"),
+        ("@daily", "command is empty"),
+        ("@daily %a", "command is empty"),
+        ("@daily x \\", "continuation"),
+        ("0 0 1 1 * 2024 x", '"2024"'),
+        ("0 0 12 1 * ? x", '"?"'),
+        ("0 0 12 * * MON-FRI x", '"MON-FRI"'),
+        ("17 * * * * root cd / && x", "--format system"),
+        ("17 * * * *  root\t/bin/x", "--format system"),
+        ("17 * * * * news /usr/lib/gup/gupdate", "--format system"),
+        ("A=1 0 5 * * * cmd\n@daily x", "not a job"),
+        ("TZ=UTC 0 5 * * * cmd\n@daily x", "a setting of TZ, not a job"),
+        ("TZ=UTC @daily cmd\n@daily x", "not a job"),
+        ("TZ=UTC @reboot cmd\n@daily x", "not a job"),
+        ("X= 0 5 * * * cmd\n@daily x", "not a job"),
+        ("CRON_TZ=UTC\n@daily x", "--timezone"),
+        ("TZ=UTC\n@daily x", "--timezone"),
+        ("RANDOM_DELAY=5\n@daily x", "cronie"),
+        ("START_HOURS_RANGE=3-22\n@daily x", "anacron"),
+        ("LOGNAME=joe\n@daily x", "no effect"),
+        ("PATH=$HOME/bin:/bin\n@daily x", "expands nothing"),
+        ("PATH=~/bin:/bin\n@daily x", "expands nothing"),
+        ("PATH=/bin:~/bin\n@daily x", "expands nothing"),
+        ("DAY=$(date)\n@daily x", "expands nothing"),
+        ("MAILTO=root # admin\n@daily x", 'text after "#"'),
+        ("export-A=1\n@daily x", "not a name"),
+        ("\ufeffA=1\n@daily x", "not a name"),
+        ("=1\n@daily x", "without a name"),
+        ("A=" + "x" * 1000 + "\n@daily x", "longer than 998 bytes"),
+    ],
+)
+def test_a_line_is_warned_about(line, hint):
+    found = warnings(f"{line}\n")
+
+    assert {number for number, _ in found} == {1}
+    assert any(hint in reason for _, reason in found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*/5 * * * * x",
+        "@reboot x",
+        "0 5 * * mon-fri x",
+        "0 0 29 2 * x",
+        '0 22 * * 1-5 mail -s "It\'s 10pm" joe%Joe,%%Where are your kids?%',
+        r"@daily date +\%F",
+        "@daily cat%date +",
+        "@daily date && cat%+",
+        r"@daily echo \"%a",
+        "@daily x # comment",
+        "@daily mail -s hello root",
+        "@daily sync /data",
+        "@daily news",
+        "@daily DISPLAY=:0 x",
+        "@daily 7z a b",
+        "A=b\n@daily x",
+        'MAILTO=""\n@daily x',
+        "COST=5$\n@daily x",
+        "LIST=1 2 3 4 5 6\n@daily x",
+        "GLOB=*.txt\n@daily x",
+        "COLOUR=#fff\n@daily x",
+    ],
+)
+def test_a_good_line_is_not_warned_about(line):
+    assert warnings(f"{line}\n") == []
+
+
+def test_a_setting_below_the_last_job_has_no_effect():
+    assert warnings("A=1\n@daily x\nA=2\nB=3\n") == [
+        (3, "no job follows this setting of A: it has no effect"),
+        (4, "no job follows this setting of B: it has no effect"),
+    ]
+
+
+def test_a_setting_above_a_bad_line_may_have_been_meant_for_it():
+    assert parse("@daily x\nA=1\noops\n").warnings == ()
+
+
+def test_an_account_of_this_machine_in_front_of_a_program_suggests_the_system_format():
+    line = "@daily deploy /srv/x\n"
+
+    assert warnings(line) == []
+    assert "--format system" in warnings(line, accounts=("deploy",))[0][1]
+
+
+@pytest.mark.parametrize("line", ["@daily /usr/bin/backup now", "@daily [ -f x ] && y"])
+def test_a_line_without_account_in_a_system_crontab_suggests_the_user_format(line):
+    ((number, reason),) = warnings(f"{line}\n", "system")
+
+    assert number == 1
+    assert "--format user" in reason
+
+
+def test_warnings_come_in_the_order_of_the_lines():
+    found = warnings("@daily x\r\nTZ=UTC\n@daily\nA=1\n")
+
+    assert [number for number, _ in found] == [1, 2, 3, 4]

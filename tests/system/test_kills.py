@@ -1,0 +1,206 @@
+"""Kill anything at the worst moment: nothing is lost, nothing is doubled, no process stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+
+import pytest
+from django.db import connection
+
+from schedules import operate
+from schedules.models import Attempt, Run, Worker
+from tests.factories import make_run, make_schedule, make_task_schedule
+from tests.system.cluster import Cluster, running, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def cluster(tmp_path, request):
+    """On SQLite with the embedded transport, on PostgreSQL with Redis."""
+    broker = "filesystem://" if connection.vendor == "sqlite" else request.getfixturevalue("redis_url")
+    cluster = Cluster(broker, tmp_path)
+    yield cluster
+    cluster.close()
+    print(cluster.logs())
+
+
+@pytest.fixture
+def marked():
+    """A duration for `sleep` that no other process has."""
+    return f"3600.{uuid.uuid4().int % 10**9:09}"
+
+
+def state_of(run: Run) -> str:
+    return Run.objects.values_list("state", flat=True).get(pk=run.pk)
+
+
+def wait_for_state(run: Run, state: str) -> Run:
+    wait_for(lambda: state_of(run) == state, f"run becomes {state}")
+    return Run.objects.get(pk=run.pk)
+
+
+def test_a_killed_worker_leaves_no_process_and_its_run_is_lost(cluster, marked):
+    cluster.beat()
+    worker = cluster.commands()
+    run = make_run(make_schedule(command=f"sleep {marked} & setsid sleep {marked} & wait"))
+    wait_for(lambda: len(running(f"sleep\0{marked}")) == 2, "the command runs")
+
+    worker.kill()
+
+    wait_for(lambda: not running(marked), "no process of the command is alive", patience=5)
+    lost = wait_for_state(run, "lost")
+    assert (lost.reason, lost.attempt) == ("worker_lost", 1)
+    assert Attempt.objects.get().outcome == "worker_lost"
+
+
+def test_a_run_that_may_be_repeated_is_executed_by_the_next_worker(cluster, tmp_path):
+    cluster.beat()
+    worker = cluster.commands("first")
+    flag = tmp_path / "second-time"
+    schedule = make_schedule(
+        command=f"if [ -e {flag} ]; then echo done; else touch {flag}; sleep 3600; fi", on_worker_lost="retry"
+    )
+    run = make_run(schedule)
+    wait_for(flag.exists, "the first attempt runs")
+
+    worker.kill()
+    cluster.commands("second")
+
+    done = wait_for_state(run, "succeeded")
+    assert [attempt.outcome for attempt in done.attempts.order_by("number")] == ["worker_lost", "succeeded"]
+
+
+def test_a_killed_prefork_child_is_noticed_by_its_parent(cluster):
+    cluster.environment["BEATKEEPER_LEASE_SECONDS"] = "60"  # so that beat is not quicker
+    cluster.beat()
+    cluster.tasks()
+    run = make_run(make_task_schedule(task="sample.die"))
+
+    lost = wait_for_state(run, "lost")
+
+    assert "the worker process died" in lost.detail
+    again = make_run(make_task_schedule("next", task="sample.add", args="[1, 2]"))
+    assert wait_for_state(again, "succeeded")
+
+
+def test_a_task_beyond_its_timeout_is_ended_politely_and_then_by_force(cluster):
+    cluster.beat()
+    cluster.tasks()
+    polite = make_run(make_task_schedule("polite", task="sample.sleep", args="[60]", timeout=1))
+    assert "longer than its timeout" in wait_for_state(polite, "timed_out").attempts.get().error
+    stubborn = make_task_schedule("stubborn", task="sample.stubborn", args="[60]", timeout=1, kill_grace=0)
+    assert wait_for_state(make_run(stubborn), "timed_out").attempts.get().outcome == "timed_out"
+
+
+def test_cancel_ends_the_command_with_everything_it_started(cluster, marked):
+    cluster.beat()
+    cluster.commands()
+    run = make_run(make_schedule(command=f"sleep {marked} & setsid sleep {marked} & wait"))
+    wait_for(lambda: len(running(f"sleep\0{marked}")) == 2, "the command runs")
+
+    operate.cancel(Run.objects.get(pk=run.pk), by="me")
+
+    assert wait_for_state(run, "cancelled").attempts.get().outcome == "cancelled"
+    assert not running(marked)
+
+
+def test_a_worker_that_is_told_to_stop_interrupts_what_it_runs(cluster, marked):
+    cluster.beat()
+    worker = cluster.commands()
+    run = make_run(make_schedule(command=f"sleep {marked}"))
+    wait_for(lambda: running(f"sleep\0{marked}"), "the command runs")
+
+    worker.terminate()
+
+    assert worker.wait(10) == 0
+    assert not running(marked)
+    stopped = wait_for_state(run, "lost")
+    assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
+    assert not Worker.objects.alive().exists()
+
+
+def test_a_beat_that_dies_between_commit_and_publish_loses_nothing(cluster):
+    cluster.commands()
+    run = make_run(make_schedule(command="echo survived"))
+    dying = cluster.beat(module="tests.system.dying_beat")
+    assert dying.wait(60) == -signal.SIGKILL
+    assert state_of(run) == "queued"
+
+    cluster.beat()
+
+    done = wait_for_state(run, "succeeded")
+    assert (done.dispatches, done.attempts.count()) == (2, 1)
+
+
+def test_a_purged_queue_is_filled_again(cluster):
+    beat = cluster.beat()
+    run = make_run(make_schedule())
+    wait_for(lambda: state_of(run) == "queued", "the run is queued")
+    beat.terminate()
+    beat.wait()
+
+    assert "Purged" in cluster.celery("purge", "-f", "-Q", "commands")
+    cluster.commands()
+    cluster.beat()
+
+    done = wait_for_state(run, "succeeded")
+    assert done.dispatches >= 2
+    assert done.attempts.count() == 1
+
+
+def test_a_doubled_message_makes_one_attempt(cluster):
+    cluster.commands()
+    first, second = make_run(make_schedule("a")), make_run(make_schedule("b"))
+    for run_id in (first.pk, first.pk, first.pk, second.pk):
+        cluster.celery("call", "schedules.run_attempt", "-a", f"[{run_id}]", "--queue", "commands")
+
+    wait_for_state(second, "succeeded")
+    assert wait_for_state(first, "succeeded").attempts.count() == 1
+
+
+def test_the_fence_holds_when_a_stopped_worker_goes_on(cluster, marked):
+    cluster.beat()
+    worker = cluster.commands()
+    run = make_run(make_schedule(command=f"sleep {marked}"))
+    wait_for(lambda: running(f"sleep\0{marked}"), "the command runs")
+
+    os.kill(worker.pid, signal.SIGSTOP)
+    assert wait_for_state(run, "lost").reason == "worker_lost"
+    os.kill(worker.pid, signal.SIGCONT)
+
+    # It finds that the run was taken away, ends the command, and changes nothing but a note.
+    attempt = wait_for(lambda: Attempt.objects.exclude(late_result="").first(), "the late result is noted")
+    assert attempt.outcome == "worker_lost"
+    assert "interrupted" in attempt.late_result
+    assert not running(marked)
+    assert state_of(run) == "lost"
+
+
+def test_two_beats_and_two_workers_execute_everything_once(cluster, tmp_path):
+    for _ in range(2):
+        cluster.beat()
+    cluster.commands("a"), cluster.commands("b")
+    record = tmp_path / "record"
+    runs = [make_run(make_schedule(f"job {n}", command=f"echo $RUN_ID >> {record}")) for n in range(20)]
+
+    for run in runs:
+        wait_for_state(run, "succeeded")
+
+    assert sorted(map(int, record.read_text().split())) == sorted(run.pk for run in runs)
+    assert Attempt.objects.count() == len(runs)
+
+
+def test_a_stopping_worker_interrupts_its_task_children_too(cluster):
+    cluster.beat()
+    worker = cluster.tasks()
+    run = make_run(make_task_schedule(task="sample.sleep", args="[3600]"))
+    wait_for(lambda: state_of(run) == "running", "the task runs")
+
+    worker.terminate()
+
+    assert worker.wait(15) == 0
+    stopped = wait_for_state(run, "lost")
+    assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
