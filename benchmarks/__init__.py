@@ -1,0 +1,1 @@
+"""Measurements beside other libraries; each module runs alone: `python -m benchmarks.NAME`."""
