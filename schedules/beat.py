@@ -66,6 +66,7 @@ class Engine:
 
     def __init__(self, app: Any) -> None:
         self.app = app
+        self.name = f"celerybeat@{socket.gethostname()}"
         self.guard = ClockGuard(conf.current().clock_jump_seconds)
         self.watch = rescue.Watch()
         self.reconciler = reconcile.Reconciler()
@@ -103,7 +104,7 @@ class Engine:
         if soonest is None or soonest > now:
             self._prepare(soonest)
             return self._until(soonest, now)
-        claimed = dispatch.dispatch_due(now)
+        claimed = dispatch.dispatch_due(now, by=self.name)
         self.publish.wake()
         return 0.0 if claimed else LONGEST_PAUSE / 10
 
@@ -178,10 +179,8 @@ class Engine:
         if self.row is None or not Beat.objects.beat(self.row.pk, parts):
             self.row = self._register()
 
-    @staticmethod
-    def _register() -> Beat:
+    def _register(self) -> Beat:
         now = database_now()
-        host = socket.gethostname()
         return Beat.objects.create(
-            name=f"celerybeat@{host}", host=host, pid=os.getpid(), started_at=now, seen_at=now
+            name=self.name, host=socket.gethostname(), pid=os.getpid(), started_at=now, seen_at=now
         )

@@ -56,7 +56,7 @@ def save(schedule: Schedule, *, by: str, note: str = "") -> Schedule:
     with transaction.atomic():
         now = database_now()
         if schedule.pk:
-            occurrences.lock_settled([schedule.pk], now=now)
+            occurrences.lock_settled([schedule.pk], now=now, by=by)
         schedule.save()
         return _apply([schedule.pk], by=by, note=note, now=now)[0]
 
@@ -81,7 +81,7 @@ def change(pks: Collection[int], *, by: str, note: str = "", **columns: Any) -> 
     """Sets the same columns on each; returns those whose definition changed. In one transaction."""
     with transaction.atomic():
         now = database_now()
-        rows = occurrences.lock_settled(pks, now=now)
+        rows = occurrences.lock_settled(pks, now=now, by=by)
         for row in rows:
             for column, value in columns.items():
                 setattr(row, column, value)
@@ -112,7 +112,7 @@ def delete(pks: Collection[int], *, by: str) -> int:
     """Soft: the history stays, waiting runs are cancelled, running ones go on. The name becomes free."""
     with transaction.atomic():
         now = database_now()
-        rows = [row for row in occurrences.lock_settled(pks, now=now) if not row.is_deleted]
+        rows = [row for row in occurrences.lock_settled(pks, now=now, by=by) if not row.is_deleted]
         for row in rows:
             row.enabled, row.deleted_at = False, now
             row.name = f"{row.name[:160]}~deleted~{row.pk}"

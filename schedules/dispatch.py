@@ -14,11 +14,14 @@ from schedules.models import Schedule
 from schedules.rules.states import State
 
 
-def dispatch_due(now: datetime) -> int:
-    """Accounts for what is due at `now`, at most one batch. Returns the number of schedules it found due."""
+def dispatch_due(now: datetime, *, by: str = "beat") -> int:
+    """Accounts for what is due at `now`, at most one batch. Returns the number of schedules it found due.
+
+    `by` names the beat, for the record.
+    """
     with transaction.atomic():
         schedules = Schedule.objects.lock_due(now, conf.current().batch)
-        settled = occurrences.settle(schedules, now=now)
+        settled = occurrences.settle(schedules, now=now, by=by)
     if settled.runs:
         skipped = sum(row["state"] == State.SKIPPED for row in settled.runs)
         events.dispatched(schedules=len(schedules), runs=len(settled.runs) - skipped, skipped=skipped)

@@ -112,7 +112,7 @@ def _change(items: Sequence[Item], *, by: str) -> None:
     """What is due is settled under the old revision first; nothing fires because of the change."""
     now = database_now()
     by_pk = {item.schedule.pk: item for item in items}
-    rows = occurrences.lock_settled(list(by_pk), now=now)
+    rows = occurrences.lock_settled(list(by_pk), now=now, by=by)
     _take_back_timing(rows)
     for row in rows:
         for column, value in (by_pk[row.pk].values | _place(by_pk[row.pk])).items():

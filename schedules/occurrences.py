@@ -20,7 +20,7 @@ from schedules.errors import InvalidSchedule
 from schedules.models import Revision, Run, Schedule
 from schedules.rules import timing
 from schedules.rules.admission import Decision, Due, Limits, Start, admit, due_instants
-from schedules.rules.definition import Definition, Kind, Overlap
+from schedules.rules.definition import Definition, Kind, Mode, Overlap
 from schedules.rules.states import State
 from schedules.rules.timing import Timing
 
@@ -56,17 +56,18 @@ class Plan:
         return self.definition.one_off and self.starts > 0
 
 
-def settle(schedules: Sequence[Schedule], *, now: datetime) -> Settled:
+def settle(schedules: Sequence[Schedule], *, now: datetime, by: str) -> Settled:
     """Accounts for every instant of `schedules` that is due at `now`, and moves `next_run_at` on.
 
-    The rows come from `lock_due` or `lock`; those that are not due are left alone.
+    The rows come from `lock_due` or `lock`; those that are not due are left alone. `by` is the beat
+    that decides, or who edits.
     """
     due = [row for row in schedules if row.next_run_at is not None and row.next_run_at <= now]
     settled = Settled()
     if not due:
         return settled
     plans = _plans(due, now, settled)
-    settled.runs = Run.objects.open([row for plan in plans for row in _rows(plan, now)])
+    settled.runs = Run.objects.open([row for plan in plans for row in _rows(plan, now, by)])
     _advance(plans, settled.set_aside)
     _count(plans, now)
     for row in settled.runs:
@@ -74,13 +75,13 @@ def settle(schedules: Sequence[Schedule], *, now: datetime) -> Settled:
     return settled
 
 
-def lock_settled(pks: Collection[int], *, now: datetime) -> list[Schedule]:
+def lock_settled(pks: Collection[int], *, now: datetime, by: str) -> list[Schedule]:
     """Takes the dispatch lock of `pks` and accounts for what is due under their revisions in force.
 
     Returns the rows as they then are: what is written next applies strictly after `now`.
     """
     rows = Schedule.objects.lock(pks)
-    settled = settle([row for row in rows if row.enabled and not row.is_deleted], now=now)
+    settled = settle([row for row in rows if row.enabled and not row.is_deleted], now=now, by=by)
     return Schedule.objects.lock(pks) if settled.runs or settled.set_aside else rows
 
 
@@ -124,12 +125,13 @@ def _plan(
         start_deadline=_length(definition.start_deadline),
         busy=busy,
         limits=Limits(values.on_time, values.catch_up_limit, values.missed_limit),
+        shadow=definition.mode == Mode.SHADOW,
     )
     return Plan(row, definition, decisions, seen[key].next_at)
 
 
-def _rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
-    return [_row(plan, decision, now) for decision in plan.decisions]
+def _rows(plan: Plan, now: datetime, by: str) -> list[dict[str, Any]]:
+    return [_row(plan, decision, now) | {"decided_by": by} for decision in plan.decisions]
 
 
 def _row(plan: Plan, decision: Decision, now: datetime) -> dict[str, Any]:
@@ -155,6 +157,7 @@ def run_columns(schedule: Schedule, definition: Definition, now: datetime) -> di
         "scheduled_for": now,
         "trigger": "schedule",
         "triggered_by": "",
+        "decided_by": "",
         "queue": queue_of(definition),
         "state": State.PENDING,
         "reason": "",

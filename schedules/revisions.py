@@ -19,7 +19,7 @@ from schedules import bulk
 from schedules.errors import BeatkeeperError, InvalidSchedule, TimingError
 from schedules.models import Revision, Schedule
 from schedules.rules import timing
-from schedules.rules.definition import Background, CatchUp, Definition, Kind, OnWorkerLost, Overlap
+from schedules.rules.definition import Background, CatchUp, Definition, Kind, Mode, OnWorkerLost, Overlap
 from schedules.rules.retry import RetryPolicy
 from schedules.rules.timing import Timing
 
@@ -96,6 +96,7 @@ def definition_of(schedule: Schedule) -> Definition:
         catch_up_window=schedule.catch_up_window,
         start_deadline=schedule.expire_seconds,
         on_worker_lost=OnWorkerLost(schedule.on_worker_lost),
+        mode=Mode(schedule.mode),
         one_off=schedule.one_off,
         enabled=schedule.enabled and not schedule.is_deleted,
         paused_until=schedule.paused_until.astimezone(UTC).isoformat() if schedule.paused_until else "",
@@ -222,7 +223,19 @@ PARENT_COLUMNS = (
     "crontab__timezone",
 )
 OWN_COLUMNS = (
-    *("kind", "cron", "dialect", "timezone", "command", "stdin", "environment", "working_directory"),
+    *(
+        "kind",
+        "mode",
+        "cron",
+        "dialect",
+        "gap",
+        "repeat",
+        "timezone",
+        "command",
+        "stdin",
+        "environment",
+        "working_directory",
+    ),
     *("run_as", "shell", "background", "retry_policy_id", "overlap"),
     *("catch_up", "catch_up_window", "timeout", "kill_grace", "on_worker_lost", "paused_until"),
     "deleted_at",

@@ -1,5 +1,7 @@
 """The tables: fields, constraints, what a row says of itself. Locks and transitions are in `querysets`."""
 
+from schedules.models.check import CommandCheck
+from schedules.models.crontab import CronComparison, CrontabFile, CutOver
 from schedules.models.policy import RetryPolicy
 from schedules.models.process import Beat, Boot, Worker
 from schedules.models.run import Attempt, AttemptOutput, Run
@@ -10,6 +12,10 @@ __all__ = [
     "AttemptOutput",
     "Beat",
     "Boot",
+    "CommandCheck",
+    "CronComparison",
+    "CrontabFile",
+    "CutOver",
     "RetryPolicy",
     "Revision",
     "Run",

@@ -39,6 +39,8 @@ class Run(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="reruns"
     )
     queue = models.CharField(max_length=200, blank=True)
+    # The process that decided it: a beat, or who edited the schedule while it was due.
+    decided_by = models.CharField(max_length=150, blank=True)
 
     state = models.CharField(max_length=10, default=State.PENDING.value, choices=choices(State))
     reason = models.CharField(max_length=30, blank=True)

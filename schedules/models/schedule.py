@@ -15,9 +15,11 @@ from django.db import models
 from django.db.models import Q
 from django_celery_beat.models import DAYS, IntervalSchedule, PeriodicTask
 
+from schedules.models.choices import choices
 from schedules.models.policy import RetryPolicy
 from schedules.querysets import ScheduleQuerySet
-from schedules.rules.definition import Background, CatchUp, Kind, OnWorkerLost, Overlap
+from schedules.rules.cron_clock import Gap, Repeat
+from schedules.rules.definition import Background, CatchUp, Kind, Mode, OnWorkerLost, Overlap
 
 RESERVED_EVERY, RESERVED_PERIOD = 36_500, DAYS
 """The interval that stands for "the timing is Beatkeeper's"; hidden from people."""
@@ -52,8 +54,11 @@ class Schedule(PeriodicTask):
         choices=[(Kind.COMMAND.value, "command"), (Kind.TASK.value, "Celery task")],
     )
 
-    cron = models.CharField(max_length=256, blank=True)
+    cron = models.CharField(max_length=1000, blank=True)
     dialect = models.CharField(max_length=20, default="cron")
+    # What becomes of fixed times that a clock change skips or repeats; "" = as the dialect does.
+    gap = models.CharField(max_length=4, blank=True, choices=choices(Gap))
+    repeat = models.CharField(max_length=5, blank=True, choices=choices(Repeat))
     timezone = models.CharField(max_length=64, blank=True)
     # What intervals count from where there is no start time: the moment the schedule came to be.
     anchor_at = models.DateTimeField()
@@ -104,6 +109,14 @@ class Schedule(PeriodicTask):
             (OnWorkerLost.RETRY.value, "run it again (it may then run twice)"),
         ],
     )
+    mode = models.CharField(
+        max_length=6,
+        default=Mode.LIVE.value,
+        choices=[
+            (Mode.LIVE.value, "live: start what is due"),
+            (Mode.SHADOW.value, "shadow: record what would start, and start nothing"),
+        ],
+    )
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_note = models.CharField(max_length=255, blank=True)
     tags = models.CharField(max_length=255, blank=True, help_text="Words, separated by blanks.")
@@ -112,6 +125,9 @@ class Schedule(PeriodicTask):
     source = models.CharField(max_length=255, blank=True)
     source_line = models.PositiveIntegerField(null=True, blank=True)
     source_text = models.TextField(blank=True)
+    # Whom cron mailed what the command printed (MAILTO, MAILFROM in force at the line).
+    mail_to = models.TextField(blank=True)
+    mail_from = models.TextField(blank=True)
 
     revision = models.ForeignKey(
         "schedules.Revision", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

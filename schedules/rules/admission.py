@@ -75,11 +75,12 @@ def admit(
     start_deadline: timedelta | None,
     busy: bool,
     limits: Limits,
+    shadow: bool = False,
 ) -> list[Decision]:
     """One decision for each due instant, oldest first.
 
     `window` bounds how far back a late run may reach; `start_deadline` how late any run may start;
-    `busy` says that overlap is not allowed and another run is active.
+    `busy` says that overlap is not allowed and another run is active; with `shadow` nothing starts.
     """
     late = [at for at in due.instants if now - at > limits.on_time]
     more = due.next_at is not None and due.next_at <= now
@@ -95,7 +96,9 @@ def admit(
         *(Start(at, Trigger.SCHEDULE) for at in timely),
     ]
     decisions = [_within_deadline(decision, now, start_deadline) for decision in decisions]
-    return _without_overlap(decisions) if busy else decisions
+    if shadow:
+        return _without_starts(decisions, Reason.SHADOW, SHADOW)
+    return _without_starts(decisions, Reason.OVERLAP, OVERLAPS) if busy else decisions
 
 
 def _late_starts(
@@ -134,8 +137,11 @@ def too_late(deadline: timedelta) -> str:
 OVERLAPS = "The previous run was still active, and the overlap policy is skip."
 
 
-def _without_overlap(decisions: list[Decision]) -> list[Decision]:
+SHADOW = "The schedule is a shadow: it records that it would have started now, and starts nothing."
+
+
+def _without_starts(decisions: list[Decision], reason: Reason, detail: str) -> list[Decision]:
     return [
-        Skip(decision.scheduled_for, Reason.OVERLAP, OVERLAPS) if isinstance(decision, Start) else decision
+        Skip(decision.scheduled_for, reason, detail) if isinstance(decision, Start) else decision
         for decision in decisions
     ]

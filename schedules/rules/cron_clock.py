@@ -15,6 +15,7 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -32,6 +33,20 @@ _RUN_IN = 86_400
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = int((datetime(2, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
 _LATEST = int((datetime(9998, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
+
+
+class Gap(StrEnum):
+    """What becomes of fixed times that the clock skips."""
+
+    SKIP = "skip"
+    RUN = "run"  # once, at the end of the gap
+
+
+class Repeat(StrEnum):
+    """What becomes of fixed times that the clock shows twice."""
+
+    FIRST = "first"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)

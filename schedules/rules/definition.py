@@ -24,6 +24,11 @@ class Overlap(StrEnum):
     SKIP = "skip"
 
 
+class Mode(StrEnum):
+    LIVE = "live"
+    SHADOW = "shadow"  # records what would start, and starts nothing
+
+
 class CatchUp(StrEnum):
     SKIP = "skip"
     LATEST = "latest"
@@ -70,6 +75,7 @@ class Definition:
     catch_up_window: float | None = None
     start_deadline: float | None = None
     on_worker_lost: OnWorkerLost = OnWorkerLost.LOST
+    mode: Mode = Mode.LIVE
     one_off: bool = False
     enabled: bool = True
     paused_until: str = ""
@@ -86,6 +92,7 @@ class Definition:
         known["environment"] = tuple((name, value) for name, value in known.get("environment", ()))
         known["background"] = Background(known.get("background", Background.KILL))
         known["overlap"] = Overlap(known.get("overlap", Overlap.ALLOW))
+        known["mode"] = Mode(known.get("mode", Mode.LIVE))
         known["catch_up"] = CatchUp(known.get("catch_up", CatchUp.LATEST))
         known["on_worker_lost"] = OnWorkerLost(known.get("on_worker_lost", OnWorkerLost.LOST))
         known["retry"] = RetryPolicy.from_dict(known.get("retry", {}))

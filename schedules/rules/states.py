@@ -88,6 +88,7 @@ class Reason(StrEnum):
     OVERLAP = "overlap"
     MISSED = "missed"
     TOO_LATE = "too_late"
+    SHADOW = "shadow"
     CANCELLED_BY_USER = "cancelled_by_user"
     SCHEDULE_DELETED = "schedule_deleted"
     WORKER_LOST = "worker_lost"
