@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,9 +76,10 @@ def with_last_run(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
     return rows
 
 
-def named(name: str) -> Schedule:
-    """The live schedule of that name as `schedule_shape` wants it."""
-    return with_last_run(Schedule.objects.live()).get(name=name)
+def read_again(schedules: Sequence[Schedule]) -> list[Schedule]:
+    """The same schedules as they are now, by name, as `schedule_shape` wants them."""
+    pks = [schedule.pk for schedule in schedules]
+    return list(with_last_run(Schedule.objects.filter(pk__in=pks)).order_by("name"))
 
 
 def schedule_shape(schedule: Schedule, *, now: datetime) -> dict[str, Any]:

@@ -174,6 +174,26 @@ def test_pause_without_an_end_lasts_until_somebody_resumes(call):
     assert Schedule.objects.get().paused_until == FOREVER
 
 
+def test_pause_and_resume_take_all_with_a_tag_or_from_a_crontab(call):
+    for name, source in (("a", "/etc/crontab"), ("b", "/etc/crontab"), ("c", "-")):
+        made = schedule(name, tags="storage night" if name != "b" else "day")
+        Schedule.objects.filter(pk=made.pk).update(source=source)
+
+    paused = call("pause_schedule", "--tag", "storage", "--json").json
+    resumed = call("resume_schedule", "--source", "/etc/crontab")
+
+    assert [(shape["name"], shape["state"]) for shape in paused] == [("a", "paused"), ("c", "paused")]
+    assert resumed.out.strip() == "2 schedules enabled."
+    assert set(Schedule.objects.filter(paused_until=None).values_list("name", flat=True)) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [((), 2), (("a", "--tag", "t"), 2), (("--tag", "nowhere"), 1)]
+)
+def test_the_choice_of_schedules_must_be_clear_and_find_some(call, arguments, status):
+    assert call("pause_schedule", *arguments).status == status
+
+
 def test_pause_into_the_past_is_a_usage_error(call):
     schedule()
 

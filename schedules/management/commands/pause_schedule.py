@@ -1,4 +1,4 @@
-"""`manage.py pause_schedule`: nothing falls due until a moment, or until somebody resumes it."""
+"""`manage.py pause_schedule`: nothing of them falls due until a moment, or until somebody resumes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from schedules import catalog
-from schedules.management.output import local, printable
+from schedules.management.output import counted, local, printable
 from schedules.management.script import ScriptCommand, author, moment, usage_error
-from schedules.management.shapes import named, schedule_shape
+from schedules.management.selection import add_selection, names_many, selected
+from schedules.management.shapes import read_again, schedule_shape
 from schedules.querysets import database_now
 
 LONGEST_NOTE = 240
 
 
 class Command(ScriptCommand):
-    help = "Pause a schedule. Runs that exist go on; what falls into the pause is not made up for."
+    help = "Pause schedules. Runs that exist go on; what falls into the pause is not made up for."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="a schedule")
+        add_selection(parser)
         parser.add_argument(
             "--until", metavar="T", default="", help="a time, or a length such as 2h (default: until resumed)"
         )
@@ -32,10 +33,13 @@ class Command(ScriptCommand):
             raise usage_error(f"--until {local(until)} is not in the future; it is {local(now)}.")
         if len(options["note"]) > LONGEST_NOTE:
             raise usage_error(f"--note has {len(options['note'])} characters; it may have {LONGEST_NOTE}.")
-        schedule = catalog.find(options["name"])
-        catalog.pause([schedule.pk], by=author(), until=until, note=options["note"])
-        schedule = named(schedule.name)
-        end = f"until {local(until)}" if until else "until somebody resumes it"
-        name = printable(schedule.name)
-        text = f"{name} is paused {end}. To resume it: manage.py resume_schedule {name}"
-        self.show(options, schedule_shape(schedule, now=now), text)
+        chosen = selected(options)
+        catalog.pause([row.pk for row in chosen], by=author(), until=until, note=options["note"])
+        shapes = [schedule_shape(row, now=now) for row in read_again(chosen)]
+        end = f"until {local(until)}" if until else "until somebody resumes"
+        if names_many(options):
+            self.show(options, shapes, f"{counted(len(chosen), 'schedule')} paused {end}.")
+        else:
+            name = printable(chosen[0].name)
+            text = f"{name} is paused {end}. To resume it: manage.py resume_schedule {name}"
+            self.show(options, shapes[0], text)

@@ -1,4 +1,4 @@
-"""`manage.py resume_schedule`: ends a pause, and enables a schedule that is disabled."""
+"""`manage.py resume_schedule`: ends a pause, and enables what is disabled."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from schedules import catalog
-from schedules.management.output import local, printable
+from schedules.management.output import counted, local, printable
 from schedules.management.script import ScriptCommand, author
-from schedules.management.shapes import named, schedule_shape, zone_of
+from schedules.management.selection import add_selection, names_many, selected
+from schedules.management.shapes import read_again, schedule_shape, zone_of
+from schedules.models import Schedule
 from schedules.querysets import database_now
 
 
 class Command(ScriptCommand):
-    help = "Resume a paused or disabled schedule. What fell into the pause is not made up for."
+    help = "Resume paused or disabled schedules. What fell into the pause is not made up for."
 
     def arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="a schedule")
+        add_selection(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        schedule = catalog.find(options["name"])
-        catalog.resume([schedule.pk], by=author())
-        schedule = named(schedule.name)
-        zone = zone_of(schedule)
-        next_run = (
-            f"Next run: {local(schedule.next_run_at, zone)} {zone}".rstrip()
-            if schedule.next_run_at
-            else ("It has no next run by the clock")
-        )
-        self.show(
-            options,
-            schedule_shape(schedule, now=database_now()),
-            f"{printable(schedule.name)} is enabled. {next_run}.",
-        )
+        chosen = selected(options)
+        catalog.resume([row.pk for row in chosen], by=author())
+        rows, now = read_again(chosen), database_now()
+        shapes = [schedule_shape(row, now=now) for row in rows]
+        if names_many(options):
+            self.show(options, shapes, f"{counted(len(rows), 'schedule')} enabled.")
+        else:
+            self.show(options, shapes[0], f"{printable(rows[0].name)} is enabled. {_next_run(rows[0])}.")
+
+
+def _next_run(schedule: Schedule) -> str:
+    if schedule.next_run_at is None:
+        return "It has no next run by the clock"
+    zone = zone_of(schedule)
+    return f"Next run: {local(schedule.next_run_at, zone)} {zone}".rstrip()

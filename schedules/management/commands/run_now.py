@@ -12,7 +12,7 @@ from schedules.management.output import printable
 from schedules.management.runs_text import run_text
 from schedules.management.script import REFUSED, Error, ScriptCommand, author
 from schedules.management.shapes import run_shape, run_with_attempts
-from schedules.models import Beat, Run
+from schedules.models import Beat, Run, Worker
 from schedules.rules.states import State
 
 POLL_SECONDS = 0.5
@@ -31,12 +31,18 @@ class Command(ScriptCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         run = operate.run_now(catalog.find(options["name"]), by=author())
-        if not Beat.objects.alive().exists():
-            self.remark("No beat is running: the run waits until one does (manage.py up).")
+        self._remark_absence()
         if not options["wait"]:
             self.show(options, run_shape(run), _opened(run))
         else:
             self._show_end(options, _wait_for_end(run))
+
+    def _remark_absence(self) -> None:
+        """Who would have to be there for the run to begin."""
+        if not Beat.objects.alive().exists():
+            self.remark("No beat is running: the run waits until one does (manage.py up).")
+        elif not Worker.objects.alive().exists():
+            self.remark("No worker is running: the run waits until one does (manage.py up).")
 
     def _show_end(self, options: dict[str, Any], run: Run) -> None:
         self.show(options, run_with_attempts(run), run_text(run))
