@@ -15,6 +15,7 @@ from typing import Any
 from schedules.admin.ansi import visible
 from schedules.errors import BeatkeeperError
 from schedules.models import Revision
+from schedules.models.schedule import FOREVER
 from schedules.rules import timing, wording
 
 _LONGEST = 2000
@@ -104,6 +105,8 @@ def shown(key: str, value: Any) -> str:
         return "–"
     if key == "timing":
         return _timing(value)
+    if key == "paused_until" and datetime.fromisoformat(value) >= FOREVER:
+        return "somebody resumes it"
     if key == "environment":
         return visible("\n".join(f"{name}={content}" for name, content in value))[:_LONGEST]
     if key == "retry":

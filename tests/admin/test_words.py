@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schedules.admin import changes, timings, words
+from schedules.models.schedule import FOREVER
 from schedules.rules.when import read
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -100,3 +101,9 @@ def test_changes_are_named_and_shown_as_people_know_them():
 
 def test_a_stored_timing_that_cannot_be_read_says_so():
     assert "unknown kind" in changes.shown("timing", {"kind": "lunar"})
+
+
+def test_a_pause_without_an_end_is_no_date():
+    paused = changes.between({"paused_until": ""}, {"paused_until": FOREVER.isoformat()})
+
+    assert [(change.field, change.after) for change in paused] == [("paused until", "somebody resumes it")]
