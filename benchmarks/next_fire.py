@@ -3,14 +3,15 @@
     python -m benchmarks.next_fire
 
 Prints microseconds for each call and how many times as long each library takes as Beatkeeper; then
-the same for a year of instants. Every figure is the best of several runs in this process. Each
+the same for a year of instants, one by one and (`fire_days`) a day at a time, as the equivalence report
+reads them. Every figure is the best of several runs in this process. Each
 library does what its users do: croniter and cronsim build an iterator for the moment and take one
 step; Celery estimates with a `crontab` that exists. Their answers differ near clock changes (see
 tests/rules); the moment here is an ordinary one.
 """
 
 import timeit
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import takewhile
@@ -21,7 +22,7 @@ from celery.schedules import crontab
 from croniter import croniter
 from cronsim import CronSim
 
-from schedules.rules.cron import fire_times, next_fire
+from schedules.rules.cron import fire_days, fire_times, next_fire
 
 ZONE = "Europe/Berlin"
 AFTER = datetime(2026, 5, 19, 12, 3, 4, tzinfo=UTC)
@@ -37,16 +38,17 @@ EXPRESSIONS = (
     "0 0 29 2 *",
     "0 0 31 2 *",
 )
-DENSE = ("* * * * *", "*/5 * * * *", "0 * * * *")
-LIBRARIES = ("beatkeeper", "croniter", "cronsim", "celery")
+YEARS = ("* * * * *", "*/5 * * * *", "0 * * * *", "0 9-17 * * 1-5", "30 2 * * *")
+NEXT_COLUMNS = ("beatkeeper", "croniter", "cronsim", "celery")
+YEAR_COLUMNS = ("beatkeeper", "fire_days", "croniter", "cronsim")
 Call = Callable[[], object]
 
 
 def main() -> None:
     print(f"The next instant after {AFTER:%Y-%m-%d %H:%M:%S} UTC in {ZONE}, microseconds a call")
-    _table({expression: _next_calls(expression) for expression in EXPRESSIONS}, 1e6)
+    _table({expression: _next_calls(expression) for expression in EXPRESSIONS}, NEXT_COLUMNS, 1e6)
     print("\nEvery instant of one year, milliseconds")
-    _table({expression: _year_calls(expression) for expression in DENSE}, 1e3)
+    _table({expression: _year_calls(expression) for expression in YEARS}, YEAR_COLUMNS, 1e3)
 
 
 def _next_calls(expression: str) -> dict[str, Call]:
@@ -87,6 +89,7 @@ def _year_calls(expression: str) -> dict[str, Call]:
     end = AFTER + timedelta(days=365)
     return {
         "beatkeeper": lambda: _count(fire_times(expression, ZONE, AFTER, end)),
+        "fire_days": lambda: sum(len(day) for _, day in fire_days(expression, ZONE, AFTER, end)),
         "croniter": lambda: _count(
             takewhile(lambda moment: bool(moment < end), croniter(expression, local, ret_type=datetime))
         ),
@@ -98,11 +101,11 @@ def _count(moments: Iterable[datetime]) -> int:
     return sum(1 for _ in moments)
 
 
-def _table(rows: dict[str, dict[str, Call]], unit: float) -> None:
-    print(f"{'expression':<18}" + "".join(f"{library:>20}" for library in LIBRARIES))
+def _table(rows: dict[str, dict[str, Call]], columns: Sequence[str], unit: float) -> None:
+    print(f"{'expression':<18}" + "".join(f"{column:>20}" for column in columns))
     for expression, calls in rows.items():
         costs = {library: _cost(call) for library, call in calls.items()}
-        cells = "".join(f"{_cell(costs, library, unit):>20}" for library in LIBRARIES)
+        cells = "".join(f"{_cell(costs, library, unit):>20}" for library in columns)
         print(f"{expression:<18}{cells}", flush=True)
 
 
@@ -112,7 +115,8 @@ def _cell(costs: dict[str, float | None], library: str, unit: float) -> str:
     cost, ours = costs[library], costs["beatkeeper"]
     if cost is None or ours is None:
         return "refused"
-    return f"{cost * unit:,.1f} (x{cost / ours:,.1f})"
+    digits = 1 if cost >= ours else 3
+    return f"{cost * unit:,.{digits}f} (x{cost / ours:,.{digits}f})"
 
 
 def _cost(call: Call) -> float | None:

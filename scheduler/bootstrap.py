@@ -52,7 +52,7 @@ RUNTIME = Needs(
     (),
     (
         *("celery", "dj_database_url", "django", "django_celery_beat"),
-        *("psycopg2", "redis", "tzdata", "waitress", "whitenoise"),
+        *("psycopg2", "redis", "tzdata", "waitress", "whitenoise", "yaml"),
     ),
 )
 DEVELOPMENT = Needs(

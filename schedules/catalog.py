@@ -6,6 +6,7 @@ fires anything by itself: the next run is the first instant strictly after the e
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,22 +18,43 @@ from django_celery_beat.models import PeriodicTask
 from schedules import bulk, conf, events, occurrences, revisions
 from schedules.errors import InvalidSchedule, UnknownSchedule
 from schedules.models import Run, Schedule
-from schedules.models.schedule import COMMAND_TASK, FOREVER, reserved_interval
+from schedules.models.schedule import COMMAND_TASK, DELETED_MARK, FOREVER, reserved_interval
 from schedules.querysets import database_now
-from schedules.rules.definition import Definition, Kind
+from schedules.rules.definition import Definition, Kind, Mode
 from schedules.rules.states import Reason
 
 BATCH = 500
+NAMES_COMPARED = 5000
+"""Names among which one is looked for that is spelt like an unknown one."""
 
 
 def find(name: str) -> Schedule:
     """The live schedule of that name. Raises UnknownSchedule, with names that are near."""
     found = Schedule.objects.live().select_related("revision").filter(name=name).first()
     if found is None:
-        near = Schedule.objects.live().filter(name__icontains=name[:20]).values_list("name", flat=True)[:3]
+        near = _names_near(name)
         hint = f" Did you mean {', '.join(repr(other) for other in near)}?" if near else ""
         raise UnknownSchedule(f'No schedule is named "{name}".{hint} All names: manage.py list_schedules')
     return found
+
+
+def find_any(name: str) -> Schedule:
+    """The live schedule of that name, or else the one of that name that was deleted last."""
+    try:
+        return find(name)
+    except UnknownSchedule:
+        gone = Schedule.objects.filter(deleted_at__isnull=False, name__startswith=_deleted_name(name))
+        found = gone.select_related("revision").order_by("-deleted_at").first()
+        if found is None:
+            raise
+        return found
+
+
+def _names_near(name: str) -> list[str]:
+    """At most three: those that hold it, or else those that are spelt like it."""
+    live = Schedule.objects.live().values_list("name", flat=True)
+    holding = list(live.filter(name__icontains=name[:20])[:3])
+    return holding or difflib.get_close_matches(name[:200], live[:NAMES_COMPARED])
 
 
 def check(schedule: Schedule) -> Definition:
@@ -54,9 +76,7 @@ def save(schedule: Schedule, *, by: str, note: str = "") -> Schedule:
     """Creates or changes one schedule from the instance that a form filled in. Raises InvalidSchedule."""
     check(schedule)
     with transaction.atomic():
-        now = database_now()
-        if schedule.pk:
-            occurrences.lock_settled([schedule.pk], now=now, by=by)
+        _, now = occurrences.lock_settled([schedule.pk] if schedule.pk else [], by=by)
         schedule.save()
         return _apply([schedule.pk], by=by, note=note, now=now)[0]
 
@@ -80,8 +100,7 @@ def create_many(schedules: Sequence[Schedule], *, by: str, note: str = "") -> li
 def change(pks: Collection[int], *, by: str, note: str = "", **columns: Any) -> list[Schedule]:
     """Sets the same columns on each; returns those whose definition changed. In one transaction."""
     with transaction.atomic():
-        now = database_now()
-        rows = occurrences.lock_settled(pks, now=now, by=by)
+        rows, now = occurrences.lock_settled(pks, by=by)
         for row in rows:
             for column, value in columns.items():
                 setattr(row, column, value)
@@ -108,20 +127,35 @@ def disable(pks: Collection[int], *, by: str) -> list[Schedule]:
     return change(pks, by=by, note="disabled", enabled=False)
 
 
+def make_live(pks: Collection[int], *, by: str, note: str = "made live") -> list[Schedule]:
+    """What is due from now on starts runs; what was due so far is recorded as a shadow's."""
+    return change(pks, by=by, note=note, mode=Mode.LIVE.value)
+
+
+def make_shadow(pks: Collection[int], *, by: str, note: str = "made a shadow") -> list[Schedule]:
+    """What is due from now on is recorded and starts nothing; what was due so far starts runs."""
+    return change(pks, by=by, note=note, mode=Mode.SHADOW.value)
+
+
 def delete(pks: Collection[int], *, by: str) -> int:
     """Soft: the history stays, waiting runs are cancelled, running ones go on. The name becomes free."""
     with transaction.atomic():
-        now = database_now()
-        rows = [row for row in occurrences.lock_settled(pks, now=now, by=by) if not row.is_deleted]
+        locked, now = occurrences.lock_settled(pks, by=by)
+        rows = [row for row in locked if not row.is_deleted]
         for row in rows:
             row.enabled, row.deleted_at = False, now
-            row.name = f"{row.name[:160]}~deleted~{row.pk}"
+            row.name = f"{_deleted_name(row.name)}{row.pk}"
             row.save(update_fields=["enabled", "deleted_at", "name"])
         Run.objects.filter(schedule__in=rows).cancel_waiting(
             reason=Reason.SCHEDULE_DELETED, detail=f"The schedule was deleted by {by}."
         )
         _apply([row.pk for row in rows], by=by, note="deleted", now=now)
         return len(rows)
+
+
+def _deleted_name(name: str) -> str:
+    """What the name of a deleted schedule begins with; its key follows."""
+    return f"{name[:160]}{DELETED_MARK}"
 
 
 def _apply(

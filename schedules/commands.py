@@ -27,7 +27,7 @@ OUTCOMES = {
 
 def run_command(definition: Definition, run: Run, attempt: Attempt, here: Process) -> Ended:
     """Blocks until the command is over. No database connection is used meanwhile."""
-    refusal = _refusal(definition.command)
+    refusal = refusal_of(definition.command)
     if refusal:
         return Ended(outcome=Outcome.FAILED, error_class="CommandRefused", error=refusal, final=True)
     cancel = Cancel()
@@ -56,7 +56,7 @@ def command_of(definition: Definition, run: Run, attempt: Attempt) -> Command:
     )
 
 
-def _refusal(command: str) -> str:
+def refusal_of(command: str) -> str:
     """Why this worker does not run commands, or not this one; "" where it does."""
     values = conf.current()
     if values.commands == "shell":

@@ -5,6 +5,8 @@ BeatkeeperError
 │   ├── CronError            a cron expression is refused (field, position, reason)
 │   └── TimingError          another timing (interval, moment, zone) is refused
 ├── CrontabRefused           a crontab file is refused as a whole
+├── NotWritable              no crontab can express a schedule
+├── ManifestRefused          a file of schedules is refused as a whole
 ├── UnknownSchedule          no schedule has that name
 ├── NotPossible              an operator's request does not fit the state of the run or schedule
 └── RunnerError              a command could not be started or its runner was lost
@@ -41,6 +43,18 @@ class TimingError(InvalidSchedule):
 
 class CrontabRefused(BeatkeeperError):
     """A crontab file is refused as a whole; `errors` names every bad line."""
+
+
+class NotWritable(BeatkeeperError):
+    """No crontab can express a job or a setting; the message is the reason, a clause without a full stop."""
+
+
+class ManifestRefused(BeatkeeperError):
+    """A manifest is refused as a whole; `problems` are sentences, each with its file, line and column."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class UnknownSchedule(BeatkeeperError):

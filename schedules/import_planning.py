@@ -1,16 +1,16 @@
 """What an import would do, schedule by schedule: created, changed, unchanged, gone. Reads the database only.
 
 Under Beatkeeper an imported line behaves as under cron: nothing is made up for, runs may overlap, one
-attempt, what a command leaves running stays. A later import updates what the line says and nothing
-else: retry policy, timeout, tags, queue, pause and the rest belong to the operator from then on.
-Called by `importing`; which line is which schedule is decided in `rules.import_plan`.
+attempt, what a command leaves running stays. (Anacron makes up for a missed start, so its jobs do.)
+A later import updates what the line says and nothing else: retry policy, timeout, tags, queue, pause
+and the rest belong to the operator from then on. Called by `importing`; which line is which schedule
+is decided in `rules.import_plan`.
 """
 
 from __future__ import annotations
 
-import pwd
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -20,15 +20,27 @@ from django.conf import settings
 from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 
-from schedules.import_sources import Accounts, Remark, Source, Sources, own_account
-from schedules.models import RetryPolicy, Schedule
-from schedules.rules import crontab, import_plan
+from schedules.import_copies import copy_warnings
+from schedules.import_reading import Parsed, account_of
+from schedules.import_values import Remark, Source, Sources
+from schedules.models import CrontabFile, RetryPolicy, Schedule
+from schedules.rules import import_plan
+from schedules.rules.crontab_grammar import Daemon
 from schedules.rules.crontab_lines import Format, Job
-from schedules.rules.definition import Background, CatchUp, Kind, Overlap
+from schedules.rules.definition import Background, CatchUp, Kind, Mode, Overlap
 from schedules.rules.import_plan import Entry
 from schedules.rules.naming import Names, name_for
 
-_WORDS = {"cron": "time", "run_as": "account", "stdin": "standard input", "timezone": "zone"}
+_WORDS = {
+    "cron": "time",
+    "run_as": "account",
+    "stdin": "standard input",
+    "timezone": "zone",
+    "mail_to": "mail to",
+    "mail_from": "mail from",
+}
+ANACRONS_SHELL, ANACRONS_DIRECTORY = "/bin/sh", "/"
+"""Whatever its table sets (anacron, runjob.c: run_job)."""
 
 
 class Fate(StrEnum):
@@ -46,6 +58,7 @@ class Options:
 
     `timezone`: IANA name; "" means that nobody said, which is the zone of the settings for new
     schedules and no change for others. `partial`: import the good lines of files that cron refuses.
+    `shadow`: record what would start, and start nothing. `prefix` goes before the names.
     """
 
     timezone: str = ""
@@ -54,6 +67,9 @@ class Options:
     tags: str = ""
     enabled: bool = True
     partial: bool = False
+    shadow: bool = False
+    prefix: str = ""
+    no_anacron: bool = False
 
 
 @dataclass(kw_only=True)
@@ -84,121 +100,48 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """`read` is everything that was read; `files` are the sources of which something is imported, with
+    the zone of each.
+    """
+
     items: tuple[Item, ...]
     refused: tuple[Remark, ...]
     warnings: tuple[Remark, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parsed:
-    """One source, read. Its jobs are those that could be imported, whatever else is refused."""
-
-    source: Source
-    jobs: tuple[Job, ...]
-    refused: tuple[Remark, ...]
-    warnings: tuple[Remark, ...]
-
-
-def parse(sources: Sources) -> list[Parsed]:
-    accounts = Accounts()
-    return [_parse(source, accounts) for source in sources.found]
+    read: tuple[Parsed, ...] = ()
+    files: tuple[tuple[Source, str], ...] = ()
 
 
 def make_plan(sources: Sources, parsed: Sequence[Parsed], options: Options) -> Plan:
     """Compares what was read with what earlier imports left. A fixed number of queries."""
     known = _imported_before(sources)
+    zones = _zones(parsed, options)
     names = Names(set(PeriodicTask.objects.values_list("name", flat=True)))
     items: list[Item] = []
+    imported = [one for one in parsed if not one.refused or (options.partial and one.jobs)]
     for one in parsed:
         rows = known.pop(one.source.label, [])
-        if not one.refused or (options.partial and one.jobs):
-            items += _plan_source(one, rows, options, names)
+        if one in imported:
+            items += _plan_source(one, rows, options, names, zones[one.source.label])
+    new = [(item.file, item.schedule) for item in items if item.fate == Fate.CREATED]
     items += [_gone(row, row.source) for rows in known.values() for row in rows]
     return Plan(
         items=tuple(items),
         refused=(*sources.refused, *(remark for one in parsed for remark in one.refused)),
-        warnings=(*sources.notes, *(remark for one in parsed for remark in one.warnings)),
-    )
-
-
-def _parse(source: Source, accounts: Accounts) -> Parsed:
-    read = crontab.parse(source.text, source.format, accounts)
-    problems = {error.line: error.reason for error in read.errors}
-    problems |= {job.line: why for job in read.jobs if (why := _why_unstorable(job))}
-    jobs = tuple(job for job in read.jobs if job.line not in problems)
-    remarks = [Remark(file=source.file, line=it.line, reason=it.reason) for it in read.warnings]
-    return Parsed(
-        source=source,
-        jobs=jobs,
-        refused=tuple(
-            Remark(file=source.file, line=line, reason=problems[line]) for line in sorted(problems)
+        warnings=(
+            *copy_warnings(new),
+            *sources.notes,
+            *(remark for one in parsed for remark in one.warnings),
         ),
-        warnings=(*remarks, *_account_warnings(source, jobs), *_mail_warning(source, jobs)),
+        read=tuple(parsed),
+        files=tuple((one.source, zones[one.source.label]) for one in imported),
     )
 
 
-def _why_unstorable(job: Job) -> str:
-    """Why cron runs the line and Beatkeeper cannot hold it; "" where it can."""
-    texts = (job.raw, job.command, job.stdin or "", *(text for pair in job.environment for text in pair))
-    if not all(_is_utf8(text) for text in texts):
-        return (
-            "the line, or a setting above it, holds bytes that are not UTF-8, which a database cannot "
-            "hold. Convert the file, for example with: iconv -f latin1 -t utf-8"
-        )
-    longest = Schedule._meta.get_field("cron").max_length or 0
-    if len(job.expression) > longest:
-        return f"the time fields are longer than {longest} characters; split the line in two"
-    return ""
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _account_warnings(source: Source, jobs: Sequence[Job]) -> Iterator[Remark]:
-    """One for each account that needs a worker with special rights."""
-    mine = own_account()
-    if jobs and source.format is Format.USER and source.account is None and mine == "root":
-        yield Remark(
-            file=source.file,
-            reason="no account is named, so the worker's own account runs the commands. "
-            "Name the crontab's owner with --account",
-        )
-    lines: dict[str, list[int]] = defaultdict(list)
-    for job in jobs:
-        lines[_account(job, source) or mine].append(job.line)
-    for account, numbers in lines.items():
-        if account != mine:
-            yield Remark(
-                file=source.file,
-                line=numbers[0],
-                reason=f'commands of the account "{account}" ({_count(len(numbers), "line")}) need a '
-                f"worker that runs as root or as {account}{_unknown(account)}",
-            )
-
-
-def _mail_warning(source: Source, jobs: Sequence[Job]) -> Iterator[Remark]:
-    """cron mails what a command prints; here it is kept, and somebody who counts on the mail must know."""
-    addresses = {value for job in jobs for name, value in job.environment if name == "MAILTO" and value}
-    if addresses:
-        yield Remark(
-            file=source.file,
-            reason=f"nothing is mailed to {', '.join(sorted(addresses))}: what commands print is "
-            "kept with their runs. `list_runs --state failed` tells what to look at",
-        )
-
-
-def _unknown(account: str) -> str:
-    """What to add where this machine does not know the account; a worker's machine may."""
-    try:
-        pwd.getpwnam(account)
-    except KeyError:
-        return ", and this machine has no such account: is the name right?"
-    return ""
+def _zones(parsed: Sequence[Parsed], options: Options) -> Mapping[str, str]:
+    """The zone of each file: what is said now, or was at its last import, or the installation's."""
+    labels = [one.source.label for one in parsed]
+    before = dict(CrontabFile.objects.filter(source__in=labels).values_list("source", "timezone"))
+    return {label: options.timezone or before.get(label) or settings.TIME_ZONE for label in labels}
 
 
 def _imported_before(sources: Sources) -> dict[str, list[Schedule]]:
@@ -214,19 +157,21 @@ def _imported_before(sources: Sources) -> dict[str, list[Schedule]]:
     return found
 
 
-def _plan_source(parsed: Parsed, rows: Sequence[Schedule], options: Options, names: Names) -> Iterator[Item]:
+def _plan_source(
+    parsed: Parsed, rows: Sequence[Schedule], options: Options, names: Names, zone: str
+) -> Iterator[Item]:
     source = parsed.source
     left = {row.pk: row for row in rows}
-    accounts_said = any(_account(job, source) is not None for job in parsed.jobs)
+    accounts_said = any(account_of(job, source) is not None for job in parsed.jobs)
     pairs = import_plan.pair(
         [_entry_of_job(index, job, source) for index, job in enumerate(parsed.jobs)],
         [_entry_of_row(row, with_account=accounts_said) for row in rows],
     )
     for index, job in enumerate(parsed.jobs):
         if index in pairs:
-            yield _known(job, left.pop(pairs[index]), source, options)
+            yield _known(job, left.pop(pairs[index]), source, options, zone)
         else:
-            yield _new(job, source, options, names)
+            yield _new(job, source, options, names, zone)
     refused = {remark.line for remark in parsed.refused}
     yield from (_gone(row, source.file) for row in left.values() if row.source_line not in refused)
 
@@ -236,7 +181,7 @@ def _entry_of_job(index: int, job: Job, source: Source) -> Entry:
         key=index,
         line=job.line,
         expression=job.expression,
-        account=_account(job, source) or "",
+        account=account_of(job, source) or "",
         command=job.command,
         stdin=job.stdin,
         environment=job.environment,
@@ -255,14 +200,15 @@ def _entry_of_row(row: Schedule, *, with_account: bool) -> Entry:
     )
 
 
-def _new(job: Job, source: Source, options: Options, names: Names) -> Item:
-    values = {"timezone": settings.TIME_ZONE, **_said(job, source, options)}
+def _new(job: Job, source: Source, options: Options, names: Names, zone: str) -> Item:
+    values = {"timezone": zone, **_said(job, source, options)}
     schedule = Schedule(
-        name=names.give(name_for(job.command, prefix=source.prefix)),
+        name=names.give(name_for(job.command, title=job.name, prefixes=(options.prefix, source.prefix))),
         kind=Kind.COMMAND.value,
-        catch_up=CatchUp.SKIP.value,
+        catch_up=(CatchUp.LATEST if job.runs_when_missed else CatchUp.SKIP).value,
         overlap=Overlap.ALLOW.value,
         background=Background.KEEP.value,
+        mode=(Mode.SHADOW if options.shadow else Mode.LIVE).value,
         queue=options.queue or None,
         retry_policy=options.retry_policy,
         tags=options.tags,
@@ -270,13 +216,20 @@ def _new(job: Job, source: Source, options: Options, names: Names) -> Item:
         source=source.label,
         source_line=job.line,
         source_text=job.raw,
+        **(_of_anacron() if source.format is Format.ANACRONTAB else {}),
         **values,
     )
     return Item(fate=Fate.CREATED, file=source.file, schedule=schedule, job=job, values=values)
 
 
-def _known(job: Job, row: Schedule, source: Source, options: Options) -> Item:
+def _of_anacron() -> dict[str, str]:
+    return {"shell": ANACRONS_SHELL, "working_directory": ANACRONS_DIRECTORY}
+
+
+def _known(job: Job, row: Schedule, source: Source, options: Options, zone: str) -> Item:
     said = _said(job, source, options)
+    if "timezone" not in said and _had_own_zone(row):
+        said["timezone"] = zone
     changes = tuple(
         _change(column, getattr(row, column), value)
         for column, value in said.items()
@@ -286,27 +239,32 @@ def _known(job: Job, row: Schedule, source: Source, options: Options) -> Item:
     return Item(fate=fate, file=source.file, schedule=row, job=job, values=said, changes=changes)
 
 
+def _had_own_zone(row: Schedule) -> bool:
+    """Whether a CRON_TZ that cronie reads decided the zone at the last import."""
+    settings_before: dict[str, str] = dict(row.environment)
+    return row.dialect == Daemon.CRONIE and bool(settings_before.get("CRON_TZ"))
+
+
 def _gone(row: Schedule, file: str) -> Item:
     return Item(fate=Fate.GONE, file=file, schedule=row)
 
 
 def _said(job: Job, source: Source, options: Options) -> dict[str, Any]:
     """The columns that the line decides, and the operator where he said more about it."""
-    account = _account(job, source)
+    account = account_of(job, source)
+    zone = job.zone or options.timezone
+    in_force = dict(job.environment)
     return {
         "cron": job.expression,
-        "dialect": "cron",
+        "dialect": str(source.daemon),
         "command": job.command,
         "stdin": job.stdin,
         "environment": [list(pair) for pair in job.environment],
+        "mail_to": in_force.get("MAILTO", ""),
+        "mail_from": in_force.get("MAILFROM", ""),
         **({} if account is None else {"run_as": account}),
-        **({"timezone": options.timezone} if options.timezone else {}),
+        **({"timezone": zone} if zone else {}),
     }
-
-
-def _account(job: Job, source: Source) -> str | None:
-    """Whom the line names; None where neither the line nor the operator says."""
-    return job.user if job.user is not None else source.account
 
 
 def _change(column: str, before: Any, after: Any) -> str:
@@ -321,7 +279,3 @@ def _changed_names(before: Iterable[Sequence[str]], after: Iterable[Sequence[str
     differing = Counter(map(tuple, before))
     differing.subtract(map(tuple, after))
     return sorted({name for (name, _), count in differing.items() if count})
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,115 +1,47 @@
 """Crontabs as they lie on this machine: files, directories and pipes, read and labelled. No database.
 
-What they say is read by `rules.crontab`; which schedules they become is decided in `importing`, the
-only caller besides its command. The label of a source is how a later import finds its schedules again.
+What they say is read in `import_reading`; which schedules they become is decided in `import_planning`.
+The label of a source is how a later import finds its schedules again.
+
+A directory is read as its daemon reads it: files that the daemon ignores are left out, each with the
+reason. Names count everywhere. Owner, mode and links count in the daemon's own directories; a copy
+has those of whoever made it, so there they are told and nothing is left out (`Reading.strict` does).
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import pwd
-import stat
-import sys
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
+from schedules.accounts import Accounts, own_account
 from schedules.errors import CrontabRefused
-from schedules.rules.crontab import ignored_name
+from schedules.import_files import facts_of, is_pipe, read_content, read_standard_input
+from schedules.import_values import Reading, Remark, Source, Sources
 from schedules.rules.crontab_lines import Format
-from schedules.rules.crontab_refusals import MAX_BYTES
+from schedules.rules.crontab_places import Place, ignored_name, ignored_spool_name, why_ignored
+
+__all__ = ["Accounts", "Reading", "Remark", "Source", "Sources", "own_account", "read"]
 
 SYSTEM_CRONTAB, SYSTEM_DIRECTORY = Path("/etc/crontab"), Path("/etc/cron.d")
 SPOOLS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))
+ANACRONTAB_NAME = "anacrontab"
 RUN_PARTS = frozenset(f"cron.{name}" for name in ("hourly", "daily", "weekly", "monthly", "yearly"))
 _RUN_PARTS_ADVICE = (
     "the directory holds programs for run-parts, not crontabs. Import the crontab whose lines start "
     "them, such as /etc/crontab"
 )
 _READ_AS = {
-    Format.SYSTEM: "read like /etc/cron.d: system crontabs, with an account in each line; a spool of "
-    "users' crontabs needs --format user",
-    Format.USER: "read as a spool of users' crontabs, each named after its account",
+    Place.SYSTEM: "read like /etc/cron.d: system crontabs, with an account in each line; a spool of "
+    "users' crontabs needs --spool",
+    Place.SPOOL: "read as a spool of users' crontabs, each named after its account",
 }
+_NOTHING_USABLE = "there is no crontab in it that {daemon} would read, so there is nothing to import"
 
 LONGEST_LABEL = 255
 _LOOKED_AT = 1024
 """Bytes. A NUL among the first ones means that the file is no text."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remark:
-    """Something to tell the operator; `line` is 0 where it is about the whole file."""
-
-    file: str
-    line: int = 0
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One crontab. `account` runs its jobs in the user format; None: nobody said which.
-
-    `prefix` goes before the names of its schedules, where several files are imported together.
-    """
-
-    label: str
-    file: str
-    format: Format
-    account: str | None = None
-    prefix: str = ""
-    text: bytes
-
-
-@dataclass
-class Sources:
-    """What was found. `folders` are directories that were read whole, `unread` labels of refused files."""
-
-    found: list[Source] = field(default_factory=list)
-    refused: list[Remark] = field(default_factory=list)
-    notes: list[Remark] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    unread: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What the operator said about all paths. None: infer it from the path, and say so."""
-
-    format: Format | None = None
-    account: str | None = None
-
-
-class Accounts(Collection[str]):
-    """The accounts of this machine, asked one by one: directories such as LDAP cannot always list them."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, bool] = {}
-
-    def __contains__(self, name: object) -> bool:
-        text = str(name)
-        if text not in self._known:
-            self._known[text] = _exists(text)
-        return self._known[text]
-
-    def __iter__(self) -> Iterator[str]:
-        return (entry.pw_name for entry in pwd.getpwall())
-
-    def __len__(self) -> int:
-        return len(pwd.getpwall())
-
-    def __bool__(self) -> bool:
-        return True
-
-
-def own_account() -> str:
-    """The account of this process; its number where it has no name."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def read(paths: Sequence[str], reading: Reading) -> Sources:
@@ -118,27 +50,20 @@ def read(paths: Sequence[str], reading: Reading) -> Sources:
     What cannot be read is refused, not raised. Raises CrontabRefused where `reading` does not fit
     the paths.
     """
+    if reading.label and (len(paths) != 1 or os.path.isdir(paths[0])):
+        raise CrontabRefused("--source goes with one file, because it is the name of that file's jobs.")
     sources = Sources()
     for path in paths:
         if path == "-":
             _read_pipe(path, "standard input", reading, sources)
         elif os.path.isdir(path):
             _read_directory(Path(path), reading, sources)
-        elif _is_pipe(path):
+        elif is_pipe(path):
             _read_pipe(path, path, reading, sources)
         else:
             _read_file(Path(path), reading, sources)
     _leave_out_repeated(sources)
     return sources
-
-
-def _is_pipe(path: str) -> bool:
-    """True for what has no lasting name, such as the shell's <(crontab -l)."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> None:
@@ -149,22 +74,42 @@ def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> Non
         _refuse(sources, shown, f"it cannot be read: {error.strerror}")
         return
     owner = reading.account or own_account()
-    label = "crontab:(system)" if format is Format.SYSTEM else f"crontab:{owner}"
-    _add(sources, Source(label=label, file=shown, format=format, account=reading.account, text=text))
+    label = reading.label or ("crontab:(system)" if format is Format.SYSTEM else f"crontab:{owner}")
+    _add(
+        sources,
+        Source(
+            label=label,
+            file=shown,
+            format=format,
+            daemon=reading.daemon,
+            account=reading.account,
+            text=text,
+        ),
+    )
 
 
 def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
-    place = Path(os.path.realpath(path))
-    format, account = reading.format, reading.account
-    if format is None and (place == SYSTEM_CRONTAB or place.parent == SYSTEM_DIRECTORY):
-        format = Format.SYSTEM
-        _note(sources, path, "read as a system crontab (an account follows the time), because of its path")
-    if format is None and account is None and place.parent in SPOOLS and place.name in Accounts():
-        account = place.name
-        _note(sources, path, f'read as the crontab of the account "{account}", because of its path')
-    if place.parent == SYSTEM_DIRECTORY and (why := ignored_name(place.name)):
-        _note(sources, path, f"{why}. Its jobs do not run today; under Beatkeeper they will")
-    _read_into(sources, path, format=format or Format.USER, account=account)
+    place = Path(os.path.realpath(path.parent)) / path.name
+    format, account, where = reading.format, reading.account, None
+    if place == SYSTEM_CRONTAB or place.parent == SYSTEM_DIRECTORY:
+        where = Place.SYSTEM
+        if format is None:
+            format = Format.SYSTEM
+            _note(
+                sources, path, "read as a system crontab (an account follows the time), because of its path"
+            )
+    elif place.parent in SPOOLS and place.name in Accounts():
+        where = Place.SPOOL
+        if format is None and account is None:
+            account = place.name
+            _note(sources, path, f'read as the crontab of the account "{account}", because of its path')
+    elif format is None and path.name == ANACRONTAB_NAME:
+        format = Format.ANACRONTAB
+        _note(sources, path, "read as anacron's table, because of its name")
+    why = where and (_name_complaint(place, where, reading) or _facts_complaint(place, where, reading))
+    if why:
+        _note(sources, path, f"{why}. Its jobs do not run today; under Beatkeeper they will", "dormant")
+    _read_into(sources, path, reading, format=format or Format.USER, account=account, is_dormant=bool(why))
 
 
 def _read_directory(folder: Path, reading: Reading, sources: Sources) -> None:
@@ -172,8 +117,8 @@ def _read_directory(folder: Path, reading: Reading, sources: Sources) -> None:
         _refuse(sources, str(folder), _RUN_PARTS_ADVICE)
         return
     place = Path(os.path.realpath(folder))
-    format = reading.format or (Format.USER if place in SPOOLS else Format.SYSTEM)
-    if format is Format.USER and reading.account is not None:
+    where = _place_of(place, reading)
+    if where is Place.SPOOL and reading.account is not None:
         raise CrontabRefused(
             f'--account does not go with the directory "{folder}": in a spool directory each file is '
             "named after its account. Leave --account out."
@@ -186,64 +131,97 @@ def _read_directory(folder: Path, reading: Reading, sources: Sources) -> None:
     if not names:
         _refuse(sources, str(folder), "the directory is empty: there is no crontab to import")
         return
-    if reading.format is None and place != SYSTEM_DIRECTORY:
-        _note(sources, folder, _READ_AS[format])
-    sources.folders.append(printable_path(os.path.abspath(folder)))
+    is_real = place == SYSTEM_DIRECTORY or place in SPOOLS
+    if reading.format is None and not reading.spool and not is_real:
+        _note(sources, folder, _READ_AS[where])
+    before = len(sources.found), len(sources.refused)
     for name in names:
-        _read_member(folder / name, format, sources)
-
-
-def _read_member(path: Path, format: Format, sources: Sources) -> None:
-    why = _why_ignored(path, format)
-    if why:
-        _note(sources, path, f"left out: {why}")
-    elif format is Format.SYSTEM:
-        _read_into(sources, path, format=format, account=None, prefix=path.name)
+        _read_member(folder / name, where, reading, sources, is_strict=is_real or reading.strict)
+    if before == (len(sources.found), len(sources.refused)):
+        _refuse(sources, str(folder), _NOTHING_USABLE.format(daemon=reading.daemon))
     else:
-        _read_into(sources, path, format=format, account=path.name, prefix=path.name)
+        sources.folders.append(printable_path(os.path.abspath(folder)))
 
 
-def _why_ignored(path: Path, format: Format) -> str:
-    """Why cron does not read this member of its directory; "" where it does."""
-    if not path.is_file():
-        return "it is not a regular file" if path.exists() else "it is a link to a file that does not exist"
-    if format is Format.SYSTEM:
-        return ignored_name(path.name) or ""
-    if path.name not in Accounts():
+def _place_of(folder: Path, reading: Reading) -> Place:
+    if reading.spool or reading.format is Format.USER:
+        return Place.SPOOL
+    return Place.SPOOL if reading.format is None and folder in SPOOLS else Place.SYSTEM
+
+
+def _read_member(path: Path, where: Place, reading: Reading, sources: Sources, *, is_strict: bool) -> None:
+    why = _name_complaint(path, where, reading)
+    if not why and not path.is_file():
+        why = "it is not a regular file" if path.exists() else "it is a link to a file that does not exist"
+    rule = "" if why else _facts_complaint(path, where, reading)
+    if why or (rule and is_strict):
+        _note(sources, path, f"left out: {why or rule}", "left-out")
+        return
+    if rule:
+        _note(
+            sources,
+            path,
+            f"{rule}, so {reading.daemon} would ignore it. It is read, because that may come from copying",
+            "copy",
+        )
+    if where is Place.SYSTEM:
+        _read_into(sources, path, reading, format=Format.SYSTEM, account=None, prefix=path.name)
+    else:
+        _read_into(sources, path, reading, format=Format.USER, account=path.name, prefix=path.name)
+
+
+def _name_complaint(path: Path, where: Place, reading: Reading) -> str:
+    if where is Place.SYSTEM:
+        return "" if path == SYSTEM_CRONTAB else ignored_name(path.name, reading.daemon) or ""
+    hidden = ignored_spool_name(path.name, reading.daemon)
+    if hidden is None and path.name not in Accounts():
         return f'there is no account "{path.name}" here, so cron ignores its crontab'
-    return ""
+    return hidden or ""
+
+
+def _facts_complaint(path: Path, where: Place, reading: Reading) -> str:
+    """Why the daemon ignores the file for its owner, mode or links; "" where it does not."""
+    account = Accounts().number(path.name) if where is Place.SPOOL else None
+    try:
+        return why_ignored(where, reading.daemon, facts_of(str(path), account=account))
+    except OSError:
+        return ""  # reading it says the same, and is refused
 
 
 def _read_into(
-    sources: Sources, path: Path, *, format: Format, account: str | None, prefix: str = ""
+    sources: Sources,
+    path: Path,
+    reading: Reading,
+    *,
+    format: Format,
+    account: str | None,
+    prefix: str = "",
+    is_dormant: bool = False,
 ) -> None:
     try:
-        text = _bytes_of(path)
+        text = _bytes_of(str(path))
     except OSError as error:
         _refuse(sources, str(path), f"it cannot be read: {error.strerror}")
         return
-    label = _label(path)
     _add(
         sources,
         Source(
-            label=label,
+            label=reading.label or _label(path),
             file=printable_path(str(path)),
+            path=printable_path(os.path.abspath(path)),
             format=format,
+            daemon=reading.daemon,
             account=account,
             prefix=prefix,
+            is_dormant=is_dormant,
             text=text,
         ),
     )
 
 
-def _bytes_of(path: str | Path) -> bytes:
+def _bytes_of(path: str) -> bytes:
     """The content, at most one byte beyond the limit, by which the parser recognises rubbish."""
-    if path == "-":
-        if sys.stdin is None:
-            raise OSError(errno.EBADF, "it is closed")
-        return sys.stdin.buffer.read(MAX_BYTES + 1)
-    with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1)
+    return read_standard_input() if path == "-" else read_content(path)
 
 
 def _label(path: Path) -> str:
@@ -282,13 +260,5 @@ def _refuse(sources: Sources, file: str, reason: str) -> None:
     sources.refused.append(Remark(file=printable_path(file), reason=reason))
 
 
-def _note(sources: Sources, file: str | Path, reason: str) -> None:
-    sources.notes.append(Remark(file=printable_path(str(file)), reason=reason))
-
-
-def _exists(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except (KeyError, ValueError, UnicodeError):
-        return False
-    return True
+def _note(sources: Sources, file: str | Path, reason: str, kind: str = "source") -> None:
+    sources.notes.append(Remark(file=printable_path(str(file)), reason=reason, kind=kind))

@@ -1,6 +1,7 @@
 """Crontabs become schedules, in one transaction, or nothing happens. Called by the command `import_crontab`.
 
-Files are read in `import_sources`; what is to happen to which schedule is decided in `import_planning`.
+Files are read in `import_sources` and `import_reading`; what is to happen to which schedule is decided in
+`import_planning`. Each imported file is kept byte for byte, so that an export gives it back.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from django.db import IntegrityError, transaction
 from django_celery_beat.models import PeriodicTask
 
 from schedules import bulk, catalog, events, occurrences, revisions
+from schedules.cut_over_plan import read_as_cron_had_them
 from schedules.errors import NotPossible
-from schedules.import_planning import Fate, Item, Options, Plan, make_plan, parse
-from schedules.import_sources import Sources
-from schedules.models import Schedule
+from schedules.import_planning import Fate, Item, Options, Plan, make_plan
+from schedules.import_reading import parse
+from schedules.import_values import Source, Sources
+from schedules.models import CrontabFile, Schedule
 from schedules.models.schedule import reserved_interval
 from schedules.querysets import database_now
 from schedules.rules import timing
@@ -27,8 +30,14 @@ __all__ = ["Fate", "Item", "Options", "Report", "check", "import_crontabs"]
 
 BATCH = 500
 NOTE = "imported from a crontab"
-_LINE_COLUMNS = ("cron", "dialect", "timezone", "command", "stdin", "environment", "run_as")
+_LINE_COLUMNS = (
+    *("cron", "dialect", "timezone", "command", "stdin", "environment", "run_as"),
+    *("mail_to", "mail_from"),
+)
 _PLACE_COLUMNS = ("source_line", "source_text")
+_FILE_COLUMNS = (
+    *("path", "format", "account", "dialect", "timezone", "content", "imported_at", "imported_by"),
+)
 
 Progress = Callable[[int, int], None]
 """Called with how many schedules are written, and of how many."""
@@ -67,13 +76,15 @@ def import_crontabs(
 
     Raises NotPossible where somebody else created schedules of the same names meanwhile.
     """
-    parsed = parse(sources)
+    read_as_cron_had_them(sources)
+    parsed = parse(sources, no_anacron=options.no_anacron)
     try:
         with transaction.atomic():
             plan = make_plan(sources, parsed, options)
             writes = not dry_run and (options.partial or not plan.refused)
             if writes:
                 _write(plan.items, by=by, progress=progress)
+                _keep_files(plan.files, by=by)
             else:
                 _foretell(plan.items, database_now())
     except IntegrityError as error:
@@ -108,11 +119,32 @@ def _write(items: Sequence[Item], *, by: str, progress: Progress) -> None:
     _keep_next_run(items)
 
 
+def _keep_files(files: Sequence[tuple[Source, str]], *, by: str) -> None:
+    """Also those without a job, and those of which a part was refused. One statement."""
+    now = database_now()
+    kept = [
+        CrontabFile(
+            source=source.label,
+            path=source.path[: CrontabFile._meta.get_field("path").max_length],
+            format=source.format.value,
+            account=source.account or "",
+            dialect=source.daemon.value,
+            timezone=zone,
+            content=source.text,
+            imported_at=now,
+            imported_by=by,
+        )
+        for source, zone in files
+    ]
+    CrontabFile.objects.bulk_create(
+        kept, update_conflicts=True, unique_fields=["source"], update_fields=_FILE_COLUMNS
+    )
+
+
 def _change(items: Sequence[Item], *, by: str) -> None:
     """What is due is settled under the old revision first; nothing fires because of the change."""
-    now = database_now()
     by_pk = {item.schedule.pk: item for item in items}
-    rows = occurrences.lock_settled(list(by_pk), now=now, by=by)
+    rows, now = occurrences.lock_settled(list(by_pk), by=by)
     _take_back_timing(rows)
     for row in rows:
         for column, value in (by_pk[row.pk].values | _place(by_pk[row.pk])).items():
@@ -163,16 +195,27 @@ def _keep_next_run(items: Sequence[Item]) -> None:
 def _foretell(items: Sequence[Item], now: datetime) -> None:
     """The next run that each would have; each distinct timing is computed once."""
     _keep_next_run(items)
-    seen: dict[tuple[str, str], datetime | None] = {}
+    seen: dict[timing.Unbounded, datetime | None] = {}
     for item in items:
         if item.fate not in (Fate.CREATED, Fate.CHANGED) or not item.schedule.enabled:
             continue
-        zone = item.values.get("timezone") or item.schedule.timezone or settings.TIME_ZONE
-        key = (item.values["cron"], zone)
-        if key not in seen:
-            seen[key] = timing.from_cron_text(*key).next_after(now)
+        when = _timing_of(item)
+        if when not in seen:
+            seen[when] = when.next_after(now)
         if not item.schedule.is_paused(now):
-            item.next_run_at = seen[key]
+            item.next_run_at = seen[when]
+
+
+def _timing_of(item: Item) -> timing.Unbounded:
+    row = item.schedule
+    return timing.from_cron_text(
+        item.values["cron"],
+        item.values.get("timezone") or row.timezone or settings.TIME_ZONE,
+        item.values["dialect"],
+        gap=row.gap,
+        repeat=row.repeat,
+        seed=row.name,
+    )
 
 
 def _batches(items: Sequence[Item]) -> list[Sequence[Item]]:

@@ -18,6 +18,7 @@ from django_celery_beat.models import PeriodicTask
 from schedules import conf, events, revisions
 from schedules.errors import InvalidSchedule
 from schedules.models import Revision, Run, Schedule
+from schedules.querysets import database_now
 from schedules.rules import timing
 from schedules.rules.admission import Decision, Due, Limits, Start, admit, due_instants
 from schedules.rules.definition import Definition, Kind, Mode, Overlap
@@ -52,7 +53,7 @@ class Plan:
 
     @property
     def is_used_up(self) -> bool:
-        """A one-off schedule that has had its run."""
+        """A one-off schedule that has had its run. A shadow has had none, and goes on."""
         return self.definition.one_off and self.starts > 0
 
 
@@ -62,7 +63,7 @@ def settle(schedules: Sequence[Schedule], *, now: datetime, by: str) -> Settled:
     The rows come from `lock_due` or `lock`; those that are not due are left alone. `by` is the beat
     that decides, or who edits.
     """
-    due = [row for row in schedules if row.next_run_at is not None and row.next_run_at <= now]
+    due = [row for row in schedules if row.is_due(now)]
     settled = Settled()
     if not due:
         return settled
@@ -75,14 +76,19 @@ def settle(schedules: Sequence[Schedule], *, now: datetime, by: str) -> Settled:
     return settled
 
 
-def lock_settled(pks: Collection[int], *, now: datetime, by: str) -> list[Schedule]:
+def lock_settled(pks: Collection[int], *, by: str) -> tuple[list[Schedule], datetime]:
     """Takes the dispatch lock of `pks` and accounts for what is due under their revisions in force.
 
-    Returns the rows as they then are: what is written next applies strictly after `now`.
+    Returns the rows as they then are, and the moment: what is written next applies strictly after it.
+    The clock is read under the lock: a beat that held it may have decided what an earlier look at the
+    clock would put after the edit.
     """
     rows = Schedule.objects.lock(pks)
-    settled = settle([row for row in rows if row.enabled and not row.is_deleted], now=now, by=by)
-    return Schedule.objects.lock(pks) if settled.runs or settled.set_aside else rows
+    now = database_now()
+    while due := [row for row in rows if row.enabled and not row.is_deleted and row.is_due(now)]:
+        settle(due, now=now, by=by)  # after a long gap only a part of it
+        rows = Schedule.objects.lock(pks)
+    return rows, now
 
 
 def _plans(due: Sequence[Schedule], now: datetime, settled: Settled) -> list[Plan]:

@@ -14,7 +14,8 @@ from schedules.errors import NotPossible
 from schedules.models import Boot, Run, Schedule
 from schedules.occurrences import run_columns
 from schedules.querysets import database_now
-from schedules.rules.definition import Definition
+from schedules.rules.admission import SHADOW
+from schedules.rules.definition import Definition, Mode
 from schedules.rules.states import Reason, State, Trigger
 
 CANCEL_TRIES = 5
@@ -22,7 +23,10 @@ CANCEL_TRIES = 5
 
 
 def run_now(schedule: Schedule, *, by: str) -> Run:
-    """A manual run of the current revision. Raises NotPossible where the schedule never was usable."""
+    """A manual run of the current revision. Raises NotPossible where the schedule never was usable.
+
+    A shadow runs too: a person asked for it, and to try the command is what a shadow is for.
+    """
     with transaction.atomic():
         locked = Schedule.objects.lock([schedule.pk])[0]
         if locked.revision is None:
@@ -81,8 +85,9 @@ def retry_now(run: Run) -> str:
 
 
 def note_boot(*, host: str, boot_id: str, booted_at: datetime, queues: list[str]) -> int:
-    """Starts the `@reboot` schedules of these queues, once per boot of `host`. Returns how many.
+    """Starts the `@reboot` schedules of these queues, once per boot of `host`. Returns the number of runs.
 
+    A shadow starts nothing: its run is recorded as skipped.
     A schedule that came to be after the boot waits for the next one, as it does under cron.
     """
     with transaction.atomic():
@@ -106,5 +111,9 @@ def _starts(schedule: Schedule, queues: list[str], now: datetime) -> bool:
 
 def _boot_run(schedule: Schedule, now: datetime) -> dict[str, Any]:
     assert schedule.revision is not None
-    columns = run_columns(schedule, Definition.from_dict(schedule.revision.definition), now)
-    return columns | {"trigger": Trigger.SCHEDULE}
+    definition = Definition.from_dict(schedule.revision.definition)
+    columns = run_columns(schedule, definition, now) | {"trigger": Trigger.SCHEDULE}
+    if definition.mode == Mode.SHADOW:
+        skipped = {"state": State.SKIPPED, "reason": Reason.SHADOW, "detail": SHADOW, "finished_at": now}
+        return columns | skipped
+    return columns

@@ -84,8 +84,7 @@ def _take_over(pks: Sequence[int]) -> int:
     if not pks:
         return 0
     with transaction.atomic():
-        now = database_now()
-        rows = occurrences.lock_settled(pks, now=now, by=revisions.OUTSIDE)
+        rows, now = occurrences.lock_settled(pks, by=revisions.OUTSIDE)
         _clear_overruled(rows)
         changed = revisions.apply(rows, by=revisions.OUTSIDE, now=now)
     for row in changed:

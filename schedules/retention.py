@@ -9,16 +9,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from schedules import conf, events
-from schedules.models import Attempt, AttemptOutput, Beat, Run, Schedule, Worker
+from schedules.models import Attempt, AttemptOutput, Beat, CommandCheck, Run, Schedule, Worker
 
 SCHEDULES = 200
 """Schedules that one step looks at; each costs one short index scan."""
 
 PROCESSES = 10
 """Rows of processes that one step deletes: each has to be taken out of its runs."""
+
+CHECKS = 1000
+"""Rows of checks that one step deletes."""
 
 
 class Pruner:
@@ -82,3 +85,11 @@ def forget_processes(now: datetime) -> None:
     gone = Worker.objects.filter(seen_at__lt=limit).exclude(pk__in=executing)
     Worker.objects.filter(pk__in=list(gone.values_list("pk", flat=True)[:PROCESSES])).delete()
     Beat.objects.filter(seen_at__lt=limit).delete()
+    _forget_checks(limit)
+
+
+def _forget_checks(limit: datetime) -> None:
+    """What was said of commands by workers that are gone for so long."""
+    there = Worker.objects.filter(name=OuterRef("worker_name"))
+    old = CommandCheck.objects.filter(~Exists(there), checked_at__lt=limit)
+    CommandCheck.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:CHECKS])).delete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,10 @@ from schedules.rules.timing import Timing
 
 OUTSIDE = "outside Beatkeeper"
 """The author of edits that came from elsewhere: code, fixtures, django-celery-beat's own pages."""
+
+
+SET_ASIDE = "set aside: "
+"""What the note of a revision begins with that says since when a row cannot be used; the error follows."""
 
 
 def timing_of(schedule: Schedule) -> Timing:
@@ -53,7 +58,14 @@ def _own_timing(schedule: Schedule) -> timing.Unbounded:
     if not schedule.cron:
         return timing.NoTiming()
     zone = schedule.timezone or settings.TIME_ZONE
-    return timing.from_cron_text(schedule.cron, zone, schedule.dialect)
+    return timing.from_cron_text(
+        schedule.cron,
+        zone,
+        schedule.dialect,
+        gap=schedule.gap,
+        repeat=schedule.repeat,
+        seed=schedule.name,  # kept only where the expression leaves something open
+    )
 
 
 def _interval_timing(schedule: Schedule) -> timing.IntervalTiming:
@@ -121,10 +133,12 @@ def apply(schedules: Sequence[Schedule], *, by: str, note: str = "", now: dateti
     """Writes revisions, next due instants and fingerprints for rows as they stand in the database.
 
     The rows are locked, and saved but for these columns. Returns those whose definition changed. A
-    row that cannot be used keeps its last revision, is never due, and says why in `timing_error`.
+    row that cannot be used is never due and says why in `timing_error`; a revision says since when.
     """
     judged = [(schedule, *_judge(schedule)) for schedule in schedules]
-    fresh = _write_revisions([(s, d) for s, d, error in judged if d and _differs(s, d)], by, note, now)
+    changes = [(s, d, note) for s, d, _ in judged if d and _differs(s, d)]
+    changes += [(s, off, f"{SET_ASIDE}{error}"[:255]) for s, d, error in judged if not d and (off := _off(s))]
+    fresh = _write_revisions(changes, by, now)
     keys = source_keys([schedule.pk for schedule in schedules])
     rows = []
     for schedule, definition, error in judged:
@@ -146,7 +160,7 @@ def apply(schedules: Sequence[Schedule], *, by: str, note: str = "", now: dateti
             }
         )
     bulk.update(Schedule, rows, using=Schedule.objects.db)
-    return [schedule for schedule, _, _ in judged if schedule.pk in fresh]
+    return [schedule for schedule, definition, _ in judged if definition and schedule.pk in fresh]
 
 
 def _judge(schedule: Schedule) -> tuple[Definition | None, str]:
@@ -160,6 +174,12 @@ def _judge(schedule: Schedule) -> tuple[Definition | None, str]:
 
 def _differs(schedule: Schedule, definition: Definition) -> bool:
     return schedule.revision is None or schedule.revision.digest != definition.digest
+
+
+def _off(schedule: Schedule) -> Definition | None:
+    """The definition of a row that is set aside: the last one that could be used, never due."""
+    before = _before(schedule)
+    return replace(before, enabled=False) if before is not None and before.enabled else None
 
 
 def _next_run_changes(schedule: Schedule, definition: Definition | None) -> bool:
@@ -198,7 +218,7 @@ def first_due(definition: Definition, now: datetime, *, before: Definition | Non
 
 
 def _write_revisions(
-    changed: Sequence[tuple[Schedule, Definition]], by: str, note: str, now: datetime
+    changes: Sequence[tuple[Schedule, Definition, str]], by: str, now: datetime
 ) -> dict[int, Revision]:
     rows = [
         Revision(
@@ -210,7 +230,7 @@ def _write_revisions(
             changed_at=now,
             note=note,
         )
-        for schedule, definition in changed
+        for schedule, definition, note in changes
     ]
     return {row.schedule_id: row for row in Revision.objects.bulk_create(rows) if row.schedule_id}
 

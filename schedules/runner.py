@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -44,8 +45,10 @@ START_LIMIT = timedelta(seconds=30)
 ANSWER_ALLOWANCE = timedelta(seconds=60)
 # A socket's timeout is counted in milliseconds in 31 bits, less than 25 days.
 LONGEST_PATIENCE = timedelta(days=24)
-# Each costs 2 MB and saves the next command a fork of the zygote.
+# Each costs 2 MB and saves the next command a fork of the zygote: some always, more while they are used.
 IDLE_RUNNERS = 4
+IDLE_RUNNERS_WHEN_BUSY = 32
+BUSY_SECONDS = 10.0
 CLOSE_LIMIT = timedelta(seconds=5)
 
 _NO_RUNNER = f"No runner began within {START_LIMIT}: is this machine overloaded?"
@@ -110,7 +113,7 @@ class Launcher:
         self._lock = threading.Lock()
         self._owner = os.getpid()
         self._zygote: _Zygote | None = None
-        self._idle: list[socket.socket] = []
+        self._idle: list[tuple[socket.socket, float]] = []
 
     def __enter__(self) -> "Launcher":
         self.start()
@@ -174,22 +177,28 @@ class Launcher:
             if not self._zygote_is_alive():  # who would kill what such a runner leaves behind?
                 self._dismiss_idle()
             while self._idle:
-                channel = self._idle.pop()
+                channel, _ = self._idle.pop()
                 if not _is_readable(channel):
                     return channel
                 channel.close()  # a runner that speaks unasked has died
         return None
 
     def _keep(self, channel: socket.socket) -> None:
+        """The last to come is the first to go, so those not needed any more are at the beginning."""
+        now = time.monotonic()
         with self._lock:
-            if self._zygote is not None and len(self._idle) < IDLE_RUNNERS:
-                self._idle.append(channel)
+            if self._zygote is None:
+                channel.close()
                 return
-        channel.close()
+            self._idle.append((channel, now))
+            while len(self._idle) > IDLE_RUNNERS and (
+                len(self._idle) > IDLE_RUNNERS_WHEN_BUSY or self._idle[0][1] < now - BUSY_SECONDS
+            ):
+                self._idle.pop(0)[0].close()
 
     def _dismiss_idle(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     def _new_channel(self) -> socket.socket:
         """A channel to a new runner that has said it is ready; with a new zygote if need be.

@@ -1,7 +1,8 @@
 """Starts a command as cron does: its account, environment, directory, streams and session.
 
 Everything here happens before the command's first instruction; watching it is the matter of
-`runner_child`, the only caller. Whatever cannot be had raises RunnerError with a sentence.
+`runner_child`, which calls `start`. Whatever cannot be had raises RunnerError with a sentence.
+`checking_child` plans a start in the same way, and looks instead of starting.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ DEFAULT_PATH = "/usr/bin:/bin"
 START_LIMIT_SECONDS = 20.0
 # Under memory pressure the kernel shall take the command, not the worker that records its end.
 _OOM_SCORE_ADJUSTMENT = b"500"
-_CRON_UMASK = 0o022
+CRON_UMASK = 0o022
 
 Environment = dict[str, str]
 
@@ -54,7 +55,7 @@ class Started:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """All that the new process needs, worked out before the fork: less to do there."""
 
     command: Command
@@ -70,7 +71,7 @@ def start(command: Command) -> Started:
 
     Raises RunnerError if the account, the directory or the shell cannot be had.
     """
-    plan = _plan(command)
+    plan = plan_of(command)
     try:
         started, report = _fork(plan)
     except OSError as error:
@@ -117,7 +118,8 @@ def build_environment(command: Command, account: Account) -> Environment:
     }
 
 
-def _plan(command: Command) -> _Plan:
+def plan_of(command: Command) -> Plan:
+    """What starting the command takes. Raises RunnerError where it cannot be started as it is."""
     if not command.shell.startswith("/"):
         raise RunnerError(
             f'Shell "{command.shell}" is not an absolute path: name it in full, such as /bin/bash.'
@@ -129,7 +131,7 @@ def _plan(command: Command) -> _Plan:
     directory = environment["HOME"]
     if command.working_directory:
         directory = os.path.join(directory, command.working_directory)
-    return _Plan(
+    return Plan(
         command,
         account,
         arguments=(_bytes(command.shell), b"-c", _bytes(command.text)),
@@ -157,7 +159,7 @@ def _checked(variables: Variables) -> Variables:
     return variables
 
 
-def _fork(plan: _Plan) -> tuple[Started, int]:
+def _fork(plan: Plan) -> tuple[Started, int]:
     """Fork the process; also returns where it reports. Raises OSError where resources lack."""
     stdin_theirs, stdin = _input(plan.command.stdin)
     stdout, stdout_theirs = os.pipe()
@@ -180,17 +182,17 @@ def _input(text: str | None) -> tuple[int, int | None]:
     return os.pipe()
 
 
-def _become(plan: _Plan, *, streams: tuple[int, int, int], report: int, runner: int) -> NoReturn:
+def _become(plan: Plan, *, streams: tuple[int, int, int], report: int, runner: int) -> NoReturn:
     """In the forked process: turn into the command. Reports what went wrong, line by line."""
     try:
         os.setsid()
         for target, descriptor in enumerate(streams):
             os.dup2(descriptor, target)
-        os.umask(_CRON_UMASK)
+        os.umask(CRON_UMASK)
         default_signals()
         if plan.command.kill_leftovers:  # a daemon left running is no better prey than another
             _prefer_for_oom_killer()
-        _take_identity(plan.account)
+        take_identity(plan.account)
         die_with_parent()
         if os.getppid() != runner:  # it died before the kernel knew what to do then
             os._exit(1)
@@ -206,14 +208,15 @@ def _prefer_for_oom_killer() -> None:
         os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), _OOM_SCORE_ADJUSTMENT)
 
 
-def _take_identity(account: Account) -> None:
+def take_identity(account: Account) -> None:
+    """Become the account, for good. Raises OSError where this process may not."""
     if account.groups is not None:
         os.setgroups(account.groups)
         os.setgid(account.gid)
         os.setuid(account.uid)
 
 
-def _enter_directory(plan: _Plan, report: int) -> None:
+def _enter_directory(plan: Plan, report: int) -> None:
     try:
         os.chdir(plan.directory)
     except OSError as error:
@@ -223,7 +226,7 @@ def _enter_directory(plan: _Plan, report: int) -> None:
         os.chdir("/")
 
 
-def _execute(plan: _Plan, report: int) -> None:
+def _execute(plan: Plan, report: int) -> None:
     try:
         os.execve(plan.arguments[0], plan.arguments, plan.environment)
     except OSError as error:
@@ -238,7 +241,7 @@ def _report(report: int, stage: str, reason: str | None) -> None:
     os.write(report, json.dumps([stage, reason]).encode("ascii") + b"\n")
 
 
-def _await_start(pid: int, report: int, plan: _Plan) -> tuple[str, ...]:
+def _await_start(pid: int, report: int, plan: Plan) -> tuple[str, ...]:
     """Wait until the process is the command; returns notes, raises RunnerError if it is not."""
     try:
         lines = _read_until_exec(report)
@@ -273,7 +276,7 @@ def _read_until_exec(report: int) -> list[bytes]:
     raise TimeoutError
 
 
-def _cannot_start(stage: str, reason: str, plan: _Plan) -> str:
+def _cannot_start(stage: str, reason: str, plan: Plan) -> str:
     if stage == "directory":
         return (
             f'Working directory "{plan.directory}" cannot be entered ({reason}): '

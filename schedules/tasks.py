@@ -18,7 +18,16 @@ from celery import Task, shared_task, signals
 from celery.worker.request import Request
 from django.db import DatabaseError, connections
 
-from schedules import catalog, conf, events, execute, operate, process, rescue
+from schedules import (
+    catalog,
+    conf,
+    control,  # noqa: F401  # registers what remote control may ask of a worker
+    events,
+    execute,
+    operate,
+    process,
+    rescue,
+)
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
 

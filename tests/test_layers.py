@@ -13,19 +13,30 @@ APP = Path(__file__).parent.parent / "schedules"
 RULES = {"rules", "errors"}
 IO = {
     *("models", "querysets", "bulk", "conf", "events", "revisions", "occurrences", "process", "work"),
-    *("commands", "task_calls", "patterns", "pool", "runner", "import_sources", "import_planning"),
+    *("commands", "task_calls", "patterns", "pool", "runner", "statements", "import_sources", "import_planning"),
+    *("accounts", "import_files", "import_values", "import_reading", "import_copies"),
+    *("crontab_wants", "manifest_files", "manifest_rows", "applying_plan"),
+    *("proving_lines", "proving_cases", "proving_edits"),
+    *("crontab_edit", "cut_over_plan", "log_files"),
+    *("snapshot", "histories", "evidence", "explanation", "explaining_runs", "explaining_silence"),
+    *("checking_subject", "checking_process", "checking_child", "checking_files", "checking_cron"),
 }
 FLOWS = {
     *("dispatch", "publish", "execute", "rescue", "reconcile", "retention", "catalog", "operate"),
     "importing",
+    "proving",
+    *("auditing", "explaining"),
+    *("exporting", "applying"),
+    *("cutting_over", "comparing"),
+    *("checking", "checking_work"),
 }
-ENTRY = {"beat", "parts", "tasks", "admin", "management", "apps", "checks", "signals", "templatetags"}
+ENTRY = {"beat", "parts", "tasks", "control", "admin", "management", "apps", "checks", "signals", "templatetags"}
 
 LAYERS = {name: level for level, names in enumerate((RULES, IO, FLOWS, ENTRY)) for name in names}
 STANDALONE = "tests/test_layers.py has no layer for it: say where it belongs"
 
-# An importer is a flow over the flow of edits: it plans, `catalog` writes.
-FLOW_OVER_FLOW = {("importing", "catalog")}
+# An importer, and a cut-over, are flows over the flow of edits: they plan, `catalog` writes.
+FLOW_OVER_FLOW = {("importing", "catalog"), ("applying", "catalog"), ("cutting_over", "catalog")}
 
 
 def modules() -> list[Path]:

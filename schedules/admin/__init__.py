@@ -2,7 +2,10 @@
 
     schedule, schedule_form   the list of schedules; the page of one, with its form and its history
     run, run_page             the list of runs; the page of one, with its attempts
+    explain                   why a run did, did not or will not happen at a moment
     policy, process           retry policies; workers and beats
+    command_check             what workers said of commands: column, panel, "Check now"
+    comparison                cron's log beside what the schedules started
     forms, fields, timings    what is asked for, and which columns hold it
     queries                   every read, in a fixed number of queries
     words, presentation, ansi, changes    what is said and shown; escaping
@@ -17,12 +20,13 @@ from django.contrib.admin import AdminSite
 from django_celery_beat import admin as their_pages
 from django_celery_beat import models as theirs
 
+from schedules.admin.comparison import CronComparisonAdmin
 from schedules.admin.policy import RetryPolicyAdmin
 from schedules.admin.process import BeatAdmin, WorkerAdmin
 from schedules.admin.run import RunAdmin
 from schedules.admin.schedule import ScheduleAdmin
 
-__all__ = ["BeatAdmin", "RetryPolicyAdmin", "RunAdmin", "ScheduleAdmin", "WorkerAdmin"]
+__all__ = ["BeatAdmin", "CronComparisonAdmin", "RetryPolicyAdmin", "RunAdmin", "ScheduleAdmin", "WorkerAdmin"]
 
 assert their_pages  # imported first, so that its models are registered before they are taken out
 for model in (

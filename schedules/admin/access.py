@@ -22,6 +22,7 @@ TIMING = "schedules.change_timing"
 COMMAND = "schedules.change_command"
 CANCEL = "schedules.cancel_run"
 OUTPUT = "schedules.view_output"
+VIEW_RUN = "schedules.view_run"
 
 View = Callable[..., HttpResponse]
 

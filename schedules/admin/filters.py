@@ -14,7 +14,7 @@ from schedules import conf
 from schedules.admin import queries
 from schedules.models import Schedule
 from schedules.querysets import database_now
-from schedules.rules.definition import Kind
+from schedules.rules.definition import Kind, Mode
 from schedules.rules.states import WAITING, State, Trigger
 
 Choices = list[tuple[str, str]]
@@ -50,6 +50,17 @@ class StateFilter(Filter):
         }
         wanted = conditions.get(self.value() or "")
         return queryset if wanted is None else queryset.filter(wanted)
+
+
+class ModeFilter(Filter):
+    title = "mode"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(Mode.LIVE.value, "live"), (Mode.SHADOW.value, "shadow")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(mode=self.value()) if self.value() else queryset
 
 
 class LastOutcomeFilter(Filter):

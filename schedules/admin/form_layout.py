@@ -6,11 +6,32 @@ from dataclasses import dataclass
 
 from django.forms import BoundField, ModelForm
 
+from schedules.rules.cron import Dialect
+from schedules.rules.cron_clock import Gap, Repeat
+
+DIALECTS = [
+    (Dialect.CRON.value, "as Debian's cron reads it"),
+    (Dialect.CRONIE.value, "as cronie reads it (Red Hat)"),
+    (Dialect.CELERY.value, "as Celery reads it"),
+    (Dialect.EXTENDED.value, "extended"),
+]
+GAPS = [
+    ("", "as the dialect does"),
+    (Gap.SKIP.value, "is left out"),
+    (Gap.RUN.value, "runs right after"),
+]
+REPEATS = [
+    ("", "as the dialect does"),
+    (Repeat.FIRST.value, "runs the first time"),
+    (Repeat.BOTH.value, "runs both times"),
+]
+
 LABELS = {
     "task": "Task",
     "queue": "Queue",
     "description": "Description",
     "enabled": "Enabled",
+    "mode": "Mode",
     "run_as": "Account",
     "background": "Processes left behind",
     "timeout": "Timeout",
@@ -46,6 +67,7 @@ HELP = {
     "expire_seconds": "Seconds; a run that has not started by then is skipped.",
     "one_off": "The schedule is disabled once it has started a run.",
     "enabled": "",
+    "mode": "A shadow runs only by hand. Use it beside cron, to compare.",
     "description": "",
     "tags": "Words, separated by blanks.",
 }
@@ -76,7 +98,7 @@ LAYOUT: tuple[tuple[str, str, bool, tuple[tuple[str, ...], ...]], ...] = (
             ("args", "kwargs"),
         ),
     ),
-    ("When", "when", False, (("when",), ("timezone", "dialect", "enabled"))),
+    ("When", "when", False, (("when",), ("timezone", "dialect", "mode", "enabled"))),
     (
         "If things go wrong",
         "wrong",
@@ -89,12 +111,13 @@ LAYOUT: tuple[tuple[str, str, bool, tuple[tuple[str, ...], ...]], ...] = (
         ),
     ),
     (
-        "More: queue, start and end, description",
+        "More: queue, start and end, clock changes, description",
         "more",
         True,
         (
             ("queue", "priority"),
             ("start_time", "expires"),
+            ("gap", "repeat"),
             ("expire_seconds", "one_off"),
             ("tags",),
             ("description",),

@@ -8,6 +8,7 @@ knows the columns of the *when*, `catalog` saves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 from zoneinfo import available_timezones
 
@@ -20,7 +21,7 @@ from django.http import QueryDict
 from django_celery_beat.models import PeriodicTask
 
 from schedules import catalog, conf
-from schedules.admin import timings, words
+from schedules.admin import queries, timings, words
 from schedules.admin.fields import (
     Environment,
     JsonText,
@@ -29,7 +30,7 @@ from schedules.admin.fields import (
     Suggesting,
     show_whole_numbers,
 )
-from schedules.admin.form_layout import HELP, LABELS
+from schedules.admin.form_layout import DIALECTS, GAPS, HELP, LABELS, REPEATS
 from schedules.admin.preview_form import cron_complaint
 from schedules.admin.timings import Preview, Typed
 from schedules.errors import BeatkeeperError, CronError, NotPossible, TimingError
@@ -38,16 +39,21 @@ from schedules.models.schedule import COMMAND_TASK
 from schedules.querysets import database_now
 from schedules.rules import when as whens
 from schedules.rules.cron_clock import zone
-from schedules.rules.definition import Kind
+from schedules.rules.definition import Kind, Mode
 
 LOCKS: dict[str, tuple[str, ...]] = {
     "command": (
         *("kind", "command", "working_directory", "run_as", "shell", "environment", "stdin", "background"),
     ),
-    "timing": ("when", "dialect", "timezone", "start_time", "expires", "one_off"),
-    "pause": ("enabled",),
+    "timing": ("when", "dialect", "timezone", "gap", "repeat", "start_time", "expires", "one_off"),
+    "pause": ("enabled", "mode"),
 }
 """The fields that each right unlocks."""
+
+STILL_CUT_OVER = (
+    "Its line was taken out of the crontab, so as a shadow nobody would run it. Go back with "
+    "manage.py cut_over --undo, which puts the line back."
+)
 
 _MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
 
@@ -65,14 +71,21 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         max_length=300,
         widget=forms.TextInput({"class": "bk-code", "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
-            "Five cron fields, @daily and the like, @reboot, every 15 minutes, "
+            "Cron fields, @daily and the like, @reboot, every 15 minutes, "
             "once at 2026-12-01 04:00. Empty: started by hand only."
         ),
     )
     dialect = forms.ChoiceField(
-        choices=[("cron", "as cron reads it"), ("celery", "as Celery reads it")],
+        choices=DIALECTS,
         required=False,
-        help_text="Cron: a day counts if either day field matches. Celery: if both do.",
+        help_text="Extended: seconds as a sixth field in front, L, 15W, fri#2, H for a time of its own.",
+    )
+    gap = forms.ChoiceField(label="A time that the clocks skip", choices=GAPS, required=False)
+    repeat = forms.ChoiceField(
+        label="A time that the clocks show twice",
+        choices=REPEATS,
+        required=False,
+        help_text="Cron runs fixed times once; times with a * for minute or hour follow real time.",
     )
     timezone = forms.CharField(label="Time zone", max_length=64, required=False)
     revision_seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
@@ -84,7 +97,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             *("working_directory", "run_as", "shell", "environment", "stdin", "background"),
             *("timeout", "kill_grace", "overlap", "catch_up", "catch_up_window"),
             *("retry_policy", "on_worker_lost", "queue", "priority", "start_time", "expires"),
-            *("expire_seconds", "one_off", "enabled", "description", "tags"),
+            *("expire_seconds", "one_off", "mode", "enabled", "description", "tags"),
         ]
         widgets = {
             "kind": forms.RadioSelect,
@@ -120,7 +133,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def _fill_in_timing(self) -> None:
         saved = self.instance.pk is not None
         typed = timings.shown(self.instance) if saved else Typed("", "cron", settings.TIME_ZONE)
-        for name, value in (("when", typed.when), ("dialect", typed.dialect), ("timezone", typed.timezone)):
+        for name, value in asdict(typed).items():
             self.initial.setdefault(name, value)
         revision = self.instance.revision
         self.initial["revision_seen"] = revision.number if saved and revision else 0
@@ -152,7 +165,15 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             values.get("when", "").strip(),
             values.get("dialect") or "cron",
             values.get("timezone") or settings.TIME_ZONE,
+            values.get("gap", ""),
+            values.get("repeat", ""),
         )
+
+    def clean_mode(self) -> str:
+        mode = str(self.cleaned_data["mode"])
+        if mode == Mode.SHADOW and self.instance.pk in queries.cut_over([self.instance.pk or 0]):
+            raise ValidationError(STILL_CUT_OVER)
+        return mode
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"])
@@ -219,6 +240,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             typed,
             now=self.now,
             anchor=self.instance.anchor_at or self.now,
+            name=values.get("name", ""),
             start=values.get("start_time"),
             end=values.get("expires"),
         )

@@ -15,6 +15,9 @@ from schedules.admin.timings import Preview, Typed
 from schedules.errors import CronError, InvalidSchedule
 from schedules.rules import when as whens
 
+PREVIEWED = ("when", "dialect", "timezone", "gap", "repeat", "name")
+"""The texts of the schedule form that decide what the preview shows."""
+
 
 class PreviewForm(forms.Form):
     """The inputs of the preview that is fetched while somebody types."""
@@ -22,6 +25,9 @@ class PreviewForm(forms.Form):
     when = forms.CharField(required=False, max_length=300)
     dialect = forms.CharField(required=False, max_length=20)
     timezone = forms.CharField(required=False, max_length=64)
+    gap = forms.CharField(required=False, max_length=10)
+    repeat = forms.CharField(required=False, max_length=10)
+    name = forms.CharField(required=False)
     start_time = forms.DateTimeField(required=False)
     expires = forms.DateTimeField(required=False)
 
@@ -31,11 +37,17 @@ class PreviewForm(forms.Form):
             raise InvalidSchedule("The start or the end is not a date and time.")
         values = self.cleaned_data
         typed = Typed(
-            values["when"].strip(), values["dialect"] or "cron", values["timezone"] or settings.TIME_ZONE
+            values["when"].strip(),
+            values["dialect"] or "cron",
+            values["timezone"] or settings.TIME_ZONE,
+            values["gap"],
+            values["repeat"],
         )
         when = whens.read(typed.when, timezone=typed.timezone, dialect=typed.dialect)
         start, end = values["start_time"], values["expires"]
-        return timings.preview(when, typed, now=now, anchor=anchor or now, start=start, end=end)
+        return timings.preview(
+            when, typed, now=now, anchor=anchor or now, name=values["name"], start=start, end=end
+        )
 
 
 def cron_complaint(error: CronError) -> str:

@@ -11,9 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from schedules.models import Attempt, AttemptOutput, Beat, RetryPolicy, Revision, Run, Schedule, Worker
+from schedules.models import (
+    Attempt,
+    AttemptOutput,
+    Beat,
+    CommandCheck,
+    CutOver,
+    RetryPolicy,
+    Revision,
+    Run,
+    Schedule,
+    Worker,
+)
 from schedules.querysets import database_now
 from schedules.rules.states import ACTIVE, WAITING, State
 
@@ -68,6 +79,22 @@ def schedule_rows() -> QuerySet[Schedule]:
 def schedule(pk: int) -> Schedule | None:
     """One live schedule with everything that its form shows."""
     return schedule_rows().select_related("retry_policy").filter(pk=pk).first()
+
+
+def cut_over(pks: Sequence[int]) -> dict[int, CutOver]:
+    """The open cut-over of each of these schedules that has one. One query."""
+    rows = CutOver.objects.filter(schedule__in=pks, undone_at__isnull=True).defer("text")
+    return {row.schedule_id: row for row in rows if row.schedule_id is not None}
+
+
+def command_checks(schedule_ids: Sequence[int]) -> dict[int, list[CommandCheck]]:
+    """What workers said of each command, newest first, with `is_there`: the worker still is. One query."""
+    there = Worker.objects.alive().filter(name=OuterRef("worker_name"))
+    rows = CommandCheck.objects.filter(schedule__in=schedule_ids).annotate(is_there=Exists(there))
+    found: dict[int, list[CommandCheck]] = defaultdict(list)
+    for row in rows.order_by("-checked_at", "worker_name"):
+        found[row.schedule_id].append(row)
+    return found
 
 
 def history(pk: int) -> list[Revision]:

@@ -21,11 +21,13 @@ from django.utils.safestring import SafeString
 from schedules import operate
 from schedules.admin import access, presentation, queries, run_page, words
 from schedules.admin.ansi import visible, without_sequences
+from schedules.admin.explain import explain_url
 from schedules.admin.filters import DueFilter, RunStateFilter, TriggerFilter
 from schedules.admin.lists import RowsAdmin, UncountedChangeList
 from schedules.errors import BeatkeeperError
 from schedules.models import Attempt, AttemptOutput, Run
 from schedules.querysets import database_now
+from schedules.rules.states import BY_THE_CLOCK
 
 REFRESH_SECONDS = 5
 """How often the page of a run that is not over asks for itself again."""
@@ -175,6 +177,7 @@ class RunAdmin(RowsAdmin):
             "opts": self.opts,
             **run_page.context(page, sees_output=sees_output),
             "buttons": self._buttons(request, page.run),
+            "explain_url": _explain_url(request, page.run),
         }
         response = TemplateResponse(request, "schedules/admin/run.html", context)
         if not page.run.is_final and "still" not in request.GET:
@@ -265,3 +268,11 @@ class RunAdmin(RowsAdmin):
                 "Content-Security-Policy": "default-src 'none'; sandbox",
             },
         )
+
+
+def _explain_url(request: HttpRequest, run: Run) -> str:
+    """Only runs by the clock have an instant that can be explained."""
+    if run.schedule_id is None or run.trigger not in BY_THE_CLOCK:
+        return ""
+    may = access.may(request, "schedules.view_schedule") or access.may(request, "schedules.change_schedule")
+    return explain_url(run.schedule_id, run.scheduled_for) if may else ""

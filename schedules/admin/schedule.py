@@ -17,24 +17,30 @@ from django.utils.safestring import SafeString
 
 from schedules.admin import access, presentation, queries, timings, words
 from schedules.admin.ansi import visible
+from schedules.admin.command_check import CommandChecks
+from schedules.admin.explain import ExplainPage
 from schedules.admin.filters import (
     KindFilter,
     LastOutcomeFilter,
+    ModeFilter,
     QueueFilter,
     StateFilter,
     TagFilter,
 )
 from schedules.admin.lists import TimedChangeList
 from schedules.admin.schedule_actions import ScheduleActions
+from schedules.admin.schedule_form import shadow_pill
 from schedules.models import Schedule
 from schedules.rules.states import ACTIVE
 
 
 class ScheduleChangeList(TimedChangeList):
     def complete(self, rows: list[Schedule]) -> None:
-        found = queries.last_runs([row.pk for row in rows], presentation.STRIP)
+        pks = [row.pk for row in rows]
+        found, checks = queries.last_runs(pks, presentation.STRIP), queries.command_checks(pks)
         for row in rows:
             row.last_runs = found.get(row.pk, [])
+            row.checks = checks.get(row.pk, [])
             row.list_url = self.list_url
             row.may = self.may
 
@@ -45,10 +51,13 @@ class ScheduleChangeList(TimedChangeList):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(ScheduleActions):
-    list_display = ("state", "title", "timing", "next_run", "last_outcome", "recent", "buttons")
+class ScheduleAdmin(ExplainPage, CommandChecks, ScheduleActions):
+    list_display = (
+        *("state", "title", "timing", "next_run", "last_outcome", "recent", "command_check"),
+        "buttons",
+    )
     list_display_links = None
-    list_filter = (StateFilter, LastOutcomeFilter, KindFilter, TagFilter, QueueFilter)
+    list_filter = (StateFilter, ModeFilter, LastOutcomeFilter, KindFilter, TagFilter, QueueFilter)
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
@@ -69,7 +78,8 @@ class ScheduleAdmin(ScheduleActions):
         found = presentation.health(row, row.read_at)
         why = format_html(' <small class="bk-why">{}</small>', visible(words.first_line(found.why, 90)))
         shown = found.word in ("paused", "not usable")
-        return format_html("{}{}", presentation.pill(found.word, found.tone, found.why), why if shown else "")
+        pill = presentation.pill(found.word, found.tone, found.why)
+        return format_html("{} {}{}", pill, shadow_pill(row), why if shown else "")
 
     @admin.display(description="Schedule", ordering="name")
     def title(self, row: Schedule) -> SafeString:

@@ -21,12 +21,14 @@ from schedules.admin.ansi import visible
 from schedules.admin.form_layout import groups
 from schedules.admin.forms import LOCKS, EditedMeanwhile, ScheduleForm
 from schedules.admin.lists import RowsAdmin
-from schedules.admin.preview_form import PreviewForm, cron_complaint
+from schedules.admin.preview_form import PREVIEWED, PreviewForm, cron_complaint
 from schedules.admin.timings import Preview
 from schedules.errors import BeatkeeperError, CronError
 from schedules.models import Schedule
 from schedules.querysets import database_now
+from schedules.rules.definition import Mode
 
+SHADOW = "It records what would start, and starts nothing but what somebody runs by hand."
 _NOT_COPIED = ("name", "start_time", "expires", "enabled")
 
 
@@ -127,7 +129,7 @@ class ScheduleFormPage(RowsAdmin):
 
     @staticmethod
     def _preview_unsent(form: ScheduleForm) -> None:
-        values = {name: form.initial.get(name) or "" for name in ("when", "dialect", "timezone")}
+        values = {name: form.initial.get(name) or "" for name in PREVIEWED}
         instance = form.instance
         asked = PreviewForm(values | {"start_time": instance.start_time, "expires": instance.expires})
         try:
@@ -184,6 +186,8 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
         "schedule": schedule,
         "name": presentation.name(schedule.name),
         "state": presentation.health_pill(schedule, now),
+        "shadow": shadow_pill(schedule),
+        "cut_over": queries.cut_over([schedule.pk]).get(schedule.pk),
         "health": presentation.health(schedule, now),
         "stopped": schedule.is_paused(now) or not schedule.enabled,
         "next_run": presentation.moment(schedule.next_run_at, now, zone),
@@ -192,6 +196,11 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
         "history": changes.lines(queries.history(schedule.pk), shown=queries.SHOWN_REVISIONS),
         "source": f"{schedule.source}:{schedule.source_line}" if schedule.source else "",
     }
+
+
+def shadow_pill(schedule: Schedule) -> SafeString | str:
+    """ "shadow", or nothing where the schedule is live."""
+    return presentation.pill("shadow", "busy", SHADOW) if schedule.mode == Mode.SHADOW else ""
 
 
 def _last(run: Any, now: Any) -> SafeString:

@@ -21,7 +21,9 @@ from schedules.models import Schedule
 from schedules.models.schedule import reserved_interval
 from schedules.rules import cron, timing, wording
 from schedules.rules import when as whens
+from schedules.rules.cron import CronExpression
 from schedules.rules.cron_clock import zone
+from schedules.rules.timing import CronTiming
 from schedules.rules.when import ByHand, CronText, Every, Once, When
 
 SHOWN = 5
@@ -30,11 +32,13 @@ _OFTEN = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Typed:
-    """The three inputs that say when."""
+    """The inputs that say when; `gap` and `repeat` are "" where clock changes are left to the dialect."""
 
     when: str
     dialect: str
     timezone: str
+    gap: str = ""
+    repeat: str = ""
 
 
 def shown(schedule: Schedule) -> Typed:
@@ -45,7 +49,7 @@ def shown(schedule: Schedule) -> Typed:
         fields = (row.minute, row.hour, row.day_of_month, row.month_of_year, row.day_of_week)
         return Typed(" ".join(fields), "celery", str(row.timezone))
     text = whens.write(_when(schedule), timezone=words.zone_or_viewers(own_zone).key)
-    return Typed(text.strip(), schedule.dialect, own_zone)
+    return Typed(text.strip(), schedule.dialect, own_zone, schedule.gap, schedule.repeat)
 
 
 def _when(schedule: Schedule) -> When:
@@ -63,7 +67,7 @@ def put(schedule: Schedule, when: When, typed: Typed) -> None:
     """
     was_moment = schedule.clocked_id is not None
     schedule.crontab = schedule.clocked = schedule.solar = None
-    schedule.cron = ""
+    schedule.cron = schedule.gap = schedule.repeat = ""
     schedule.timezone, schedule.dialect = typed.timezone, typed.dialect
     match when:
         case Every(count, unit):
@@ -73,6 +77,7 @@ def put(schedule: Schedule, when: When, typed: Typed) -> None:
             schedule.clocked = _moment(at)
         case CronText(text):
             schedule.interval, schedule.cron = reserved_interval(), text
+            schedule.gap, schedule.repeat = typed.gap, typed.repeat
         case ByHand():
             schedule.interval = reserved_interval()
     if was_moment or schedule.clocked is not None:
@@ -102,10 +107,11 @@ class Due:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a timing means: words, the next instants, and what may not be as intended."""
+    """What a timing means: words, the next instants, what was chosen for it, what may not be as intended."""
 
     words: str
     due: list[Due]
+    remarks: list[str]
     warnings: list[str]
 
 
@@ -115,23 +121,29 @@ def preview(
     *,
     now: datetime,
     anchor: datetime,
+    name: str = "",
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> Preview:
-    """Raises CronError or TimingError where there is no timing."""
+    """`name` is the schedule's: it chooses the values of `H` and `~`. Raises InvalidSchedule."""
     plain = whens.timing_for(
         when,
         timezone=typed.timezone,
         dialect=typed.dialect,
         anchor=start or anchor,
         include_anchor=start is not None,
+        gap=typed.gap,
+        repeat=typed.repeat,
+        seed=name,
     )
+    plan = _plan(plain)
     whole = timing.within(plain, not_before=start, not_after=end)
     instants = list(_next(whole, now))
     return Preview(
         words=wording.describe(whole),
         due=[_due(at, before, typed.timezone, now) for before, at in pairwise([now, *instants])],
-        warnings=list(_warnings(when, typed, whole, instants, now)),
+        remarks=list(_remarks(plan)),
+        warnings=list(_warnings(when, typed, plan, whole, instants, now)),
     )
 
 
@@ -155,11 +167,28 @@ def _due(at: datetime, before: datetime, zone_name: str, now: datetime) -> Due:
     )
 
 
+def _plan(plain: timing.Unbounded) -> CronExpression | None:
+    """The expression as it was read; None where the timing is no cron text."""
+    if not isinstance(plain, CronTiming):
+        return None
+    return cron.parse(plain.expression, plain.dialect, seed=plain.seed)
+
+
+def _remarks(plan: CronExpression | None) -> Iterator[str]:
+    """What the schedule's name chose."""
+    for choice in plan.choices if plan else ():
+        yield f"{choice[:1].upper()}{choice[1:]}."
+
+
 def _warnings(
-    when: When, typed: Typed, whole: timing.Timing, instants: list[datetime], now: datetime
+    when: When,
+    typed: Typed,
+    plan: CronExpression | None,
+    whole: timing.Timing,
+    instants: list[datetime],
+    now: datetime,
 ) -> Iterator[str]:
-    if isinstance(when, CronText) and when.text != "@reboot":
-        plan = cron.parse(when.text, typed.dialect)
+    if plan is not None:
         yield from (f"{note[:1].upper()}{note[1:]}." for note in plan.notes)
         if plan.either_day and len(plan.days) < 31 and len(plan.weekdays) < 7:
             yield "Both day fields are set: a day counts if either of them matches."
@@ -170,6 +199,8 @@ def _warnings(
         yield "This moment is past: it fires once, as soon as the schedule is saved."
     elif not instants and not isinstance(when, ByHand) and typed.when.strip() != "@reboot":
         yield "It is never due between its start and its end."
+    if (typed.gap or typed.repeat) and not isinstance(when, CronText):
+        yield "The rules for clock changes are for cron fields only: this one follows real time."
     if isinstance(when, Every) and when.length < _OFTEN:
         yield "That is very often: each run is kept in the history."
 

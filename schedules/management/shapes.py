@@ -87,6 +87,7 @@ def schedule_shape(schedule: Schedule, *, now: datetime) -> dict[str, Any]:
     return {
         "name": schedule.name,
         "state": state_of_schedule(schedule, now=now),
+        "mode": schedule.mode,
         "kind": schedule.kind,
         "expression": schedule.cron,
         "timing": timing_in_words(schedule),

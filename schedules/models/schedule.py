@@ -27,6 +27,9 @@ RESERVED_EVERY, RESERVED_PERIOD = 36_500, DAYS
 COMMAND_TASK = "schedules.run_command"
 """The parent's task of a command schedule: starts a manual run, so that "run" means the same everywhere."""
 
+DELETED_MARK = "~deleted~"
+"""Stands between the name of a deleted schedule and its key: the name itself is free again."""
+
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 """`paused_until` of a schedule that is paused until somebody resumes it."""
 
@@ -191,6 +194,14 @@ class Schedule(PeriodicTask):
     @property
     def is_deleted(self) -> bool:
         return self.deleted_at is not None
+
+    @property
+    def given_name(self) -> str:
+        """The name that people gave it, without what deleting put behind it."""
+        return str(self.name).removesuffix(f"{DELETED_MARK}{self.pk}") if self.is_deleted else str(self.name)
+
+    def is_due(self, now: datetime) -> bool:
+        return self.next_run_at is not None and self.next_run_at <= now
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused_until is not None and self.paused_until > now

@@ -8,7 +8,7 @@ The daemon counts wall-clock minutes. When the count does not go up by one it do
     0 back to -179        jobs of fixed time wait until the clock is past where it already was
     anything else         it starts afresh; nothing is made up for
 
-Nothing here knows of expressions; `cron` is the only caller.
+A person may choose otherwise: `Gap` and `Repeat`. Nothing here knows of expressions; `cron` asks.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
-from schedules.errors import TimingError
+from schedules.errors import InvalidSchedule, TimingError
 
 MINUTE = 60
 _SMALL_JUMP = 5
@@ -36,14 +36,20 @@ _LATEST = int((datetime(9998, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
 
 
 class Gap(StrEnum):
-    """What becomes of fixed times that the clock skips."""
+    """What becomes of times that the clock skips, whatever the expression looks like.
+
+    Chosen by a person, it holds for every skipped time of every jump, however far.
+    """
 
     SKIP = "skip"
-    RUN = "run"  # once, at the end of the gap
+    RUN = "run"  # once, at the end of the gap; not where the job is due there anyway
 
 
 class Repeat(StrEnum):
-    """What becomes of fixed times that the clock shows twice."""
+    """What becomes of times that the clock shows twice, whatever the expression looks like.
+
+    Chosen by a person, it holds for every time that is shown again, however far the clock goes back.
+    """
 
     FIRST = "first"
     BOTH = "both"
@@ -56,15 +62,18 @@ class Stretch:
     Local minutes are counted from 1970-01-01 00:00 local time. Jobs of fixed time run from local
     minute `fixed_from` on (later than the beginning in a repeated hour), others from the beginning.
     `missed` are the local minutes before it that are made up for at its first minute: for every
-    job if `missed_by_all`, otherwise for jobs of fixed time.
+    job if `missed_by_all`, otherwise for jobs of fixed time. `skipped` are all local minutes that
+    the clock jumped over, and from `fresh_from` on it shows minutes that it has not shown yet.
     """
 
     begins_at: int
     ends_at: int
     offset: int
     fixed_from: int
+    fresh_from: int
     missed: range = range(0)
     missed_by_all: bool = False
+    skipped: range = range(0)
 
     @property
     def first_minute(self) -> int:
@@ -75,9 +84,17 @@ class Stretch:
         """The first local minute that begins at or after the POSIX second."""
         return -(-(second + self.offset) // MINUTE)
 
-    def second_of(self, minute: int) -> int:
-        """The POSIX second at which the local minute begins."""
-        return minute * MINUTE - self.offset
+    def made_up_for(self, gap: Gap | None, *, is_wildcard: bool) -> range:
+        """The local minutes whose jobs start at the first minute instead; None: cron's own rule."""
+        if gap is None:
+            return range(0) if is_wildcard and not self.missed_by_all else self.missed
+        return self.skipped if gap is Gap.RUN else range(0)
+
+    def runs_from(self, repeat: Repeat | None, *, is_wildcard: bool) -> int:
+        """The first local minute whose jobs start; None: cron's own rule."""
+        if repeat is None:
+            return self.first_minute if is_wildcard else self.fixed_from
+        return self.fresh_from if repeat is Repeat.FIRST else self.first_minute
 
 
 def stretches(timezone: str, start: int, stop: int) -> Iterator[Stretch]:
@@ -101,6 +118,27 @@ def zone(name: str) -> ZoneInfo:
         raise TimingError(_unknown_zone(name)) from None
 
 
+def gap_named(name: str) -> Gap | None:
+    """The policy of that name, None for "": as the dialect does. Raises InvalidSchedule."""
+    if not name:
+        return None
+    try:
+        return Gap(name)
+    except ValueError:
+        raise InvalidSchedule(f'gap policy "{name}" is not known; known are: {", ".join(Gap)}') from None
+
+
+def repeat_named(name: str) -> Repeat | None:
+    """The policy of that name, None for "": as the dialect does. Raises InvalidSchedule."""
+    if not name:
+        return None
+    try:
+        return Repeat(name)
+    except ValueError:
+        known = ", ".join(Repeat)
+        raise InvalidSchedule(f'repeat policy "{name}" is not known; known are: {known}') from None
+
+
 def _unknown_zone(name: str) -> str:
     close = difflib.get_close_matches(str(name), available_timezones(), n=3, cutoff=0.6)
     advice = f"did you mean {' or '.join(close)}?" if close else "use a name such as Europe/Berlin"
@@ -117,23 +155,29 @@ def _chunk(timezone: str, index: int) -> tuple[Stretch, ...]:
 def _cut(stretch: Stretch, begin: int) -> Stretch:
     if stretch.begins_at >= begin:
         return stretch
-    return replace(stretch, begins_at=begin, missed=range(0))
+    return replace(stretch, begins_at=begin, missed=range(0), skipped=range(0))
 
 
 def _trace(tz: ZoneInfo, begin: int, end: int) -> Iterator[Stretch]:
-    """Follow the daemon over a time; `done` is the last local minute that it dealt with."""
+    """Follow the daemon over a time; `done` is the last local minute that it dealt with.
+
+    `shown` is the first local minute that the clock had not shown when it changed.
+    """
     at, offset = begin, _offset(tz, begin)
-    done = -(-(begin + offset) // MINUTE) - 1
+    shown = -(-(begin + offset) // MINUTE)
+    done = shown - 1
     for change, offset_after in [*_changes(tz, begin, end), (end, 0)]:
-        stretch = _enter(at, change, offset, done)
+        stretch = _enter(at, change, offset, done, shown)
         yield stretch
-        done = max(stretch.fixed_from, stretch.minute_from(change)) - 1
+        shown = stretch.minute_from(change)
+        done = max(stretch.fixed_from, shown) - 1
         at, offset = change, offset_after
 
 
-def _enter(begins_at: int, ends_at: int, offset: int, done: int) -> Stretch:
-    stretch = Stretch(begins_at, ends_at, offset, fixed_from=0)
+def _enter(begins_at: int, ends_at: int, offset: int, done: int, shown: int) -> Stretch:
+    stretch = Stretch(begins_at, ends_at, offset, fixed_from=0, fresh_from=shown)
     first = stretch.first_minute
+    stretch = replace(stretch, fresh_from=max(first, shown), skipped=range(shown, first))
     late = first - done
     if -_LARGE_JUMP < late <= 0:
         return replace(stretch, fixed_from=done + 1)

@@ -1,31 +1,17 @@
-"""A cron expression once read: which minutes of the day, which days, and what cron thinks of it.
+"""A cron expression once read: which times of the day, which days, and what cron thinks of it.
 
-Reading is here (`read_expression`); the two grammars of a single field are in `cron_fields` and
-`cron_celery`. Instants, zones and clock changes are not: `cron` searches, `cron_clock` knows the
-zone. Called by `cron.parse`, which caches.
+A value without text handling: `cron_reading` makes it. Instants, zones and clock changes are not
+here either: `cron` searches, `cron_clock` knows the zone.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from schedules.errors import CronError, InvalidSchedule
-from schedules.rules.cron_celery import read_celery_field
-from schedules.rules.cron_fields import FIELD_KINDS, Field, Word, read_field
+from schedules.rules.cron_days import DateRule, WeekdayRule
 
-MAX_LENGTH = 256
-MACROS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _LAST_DAY = date.max.toordinal() - _EPOCH_ORDINAL
 _LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -33,24 +19,27 @@ _MONTH_NAMES = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_NOTHING = "matches nothing"
-_WORD = re.compile(r"[^ \t]+")
+NOTHING = "matches nothing"
+"""How a note ends that explains why a field matches no value."""
 
 
 class Dialect(StrEnum):
-    """Whose rules an expression follows. Never guessed."""
+    """Whose rules an expression follows. Never guessed. docs/cron-dialects.md tells them apart."""
 
-    CRON = "cron"
+    CRON = "cron"  # Debian's
+    CRONIE = "cronie"  # of Red Hat, Fedora, Arch
     CELERY = "celery"
+    EXTENDED = "extended"
 
 
 @dataclass(frozen=True)
 class CronExpression:
     """One expression, read. Values are sorted; an empty tuple matches nothing.
 
-    `weekdays` counts from 0 = Sunday. `either_day` is cron's OR: a day matches by its date or by
-    its weekday; otherwise it must match by both. `is_wildcard` is cron's test for jobs that follow
-    real time over a clock change. `notes` are sentences about text that has no effect.
+    `weekdays` counts from 0 = Sunday. The rules add days that depend on the month. `either_day` is
+    cron's OR: a day matches by its date or by its weekday; otherwise it must match by both.
+    `is_wildcard` is cron's test for jobs that follow real time over a clock change. `notes` are
+    sentences about text that has no effect, `choices` about values that the seed chose.
     """
 
     text: str
@@ -63,6 +52,15 @@ class CronExpression:
     is_wildcard: bool
     either_day: bool
     notes: tuple[str, ...] = ()
+    seconds: tuple[int, ...] = (0,)
+    date_rules: tuple[DateRule, ...] = ()
+    weekday_rules: tuple[WeekdayRule, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_seeded(self) -> bool:
+        """True where another seed may give other instants."""
+        return bool(self.choices)
 
     @property
     def never_fires(self) -> bool:
@@ -83,13 +81,18 @@ class CronExpression:
 
     @cached_property
     def times(self) -> tuple[int, ...]:
-        """Minutes of the day (0-1439) that match, sorted."""
-        return tuple(60 * hour + minute for hour in self.hours for minute in self.minutes)
+        """Seconds of the day (0-86399) that match, sorted."""
+        return tuple(
+            3600 * hour + 60 * minute + second
+            for hour in self.hours
+            for minute in self.minutes
+            for second in self.seconds
+        )
 
     @cached_property
     def times_after_midnight(self) -> tuple[timedelta, ...]:
         """The same as `times`, ready to be added to a midnight."""
-        return tuple(timedelta(minutes=minute) for minute in self.times)
+        return tuple(timedelta(0, second) for second in self.times)
 
     @cached_property
     def every_day(self) -> bool:
@@ -117,26 +120,39 @@ class CronExpression:
             year, month = (year, month + 1) if month < 12 else (year + 1, 1)
 
     def matches(self, minute: int) -> bool:
-        """True if the local minute, counted from 1970-01-01 00:00, matches all fields."""
+        """True if the local minute, counted from 1970-01-01 00:00, matches all fields but seconds."""
         day, minute_of_day = divmod(minute, 1440)
-        return minute_of_day in self._time_set and day in self.days_between(day, day)
-
-    @cached_property
-    def _time_set(self) -> frozenset[int]:
-        return frozenset(self.times)
+        hour, minute = divmod(minute_of_day, 60)
+        return minute in self.minutes and hour in self.hours and day in self.days_between(day, day)
 
     def _days_of_month(self, month_began: int, length: int, first: int, last: int) -> Iterator[int]:
-        """Matching days of a month whose day 0 is `month_began`, cut to `first` to `last`.
-
-        Bit n of a mask stands for day n of the month.
-        """
-        by_weekday = self._weekday_masks[(month_began + _EPOCH_ORDINAL) % 7]
-        mask = self._date_mask | by_weekday if self.either_day else self._date_mask & by_weekday
+        """Matching days of a month whose day 0 is `month_began`, cut to `first` to `last`."""
+        mask = self._month_mask(length, (month_began + _EPOCH_ORDINAL) % 7)
         lowest, highest = max(first - month_began, 1), min(last - month_began, length)
         mask = (mask & ((2 << highest) - 1)) >> lowest << lowest
         while mask:
             yield month_began + (mask & -mask).bit_length() - 1
             mask &= mask - 1
+
+    def _month_mask(self, length: int, day_zero: int) -> int:
+        """The matching days of a month of that length; bit n stands for day n.
+
+        `day_zero` is the weekday of the day before the first. Months differ in no other way.
+        """
+        known = self._month_masks.get((length, day_zero))
+        if known is None:
+            by_date, by_weekday = self._date_mask, self._weekday_masks[day_zero]
+            for rule in self.date_rules:
+                by_date |= rule.mask(length, day_zero)
+            for weekday_rule in self.weekday_rules:
+                by_weekday |= weekday_rule.mask(length, day_zero)
+            known = by_date | by_weekday if self.either_day else by_date & by_weekday
+            self._month_masks[length, day_zero] = known
+        return known
+
+    @cached_property
+    def _month_masks(self) -> dict[tuple[int, int], int]:
+        return {}
 
     @cached_property
     def _date_mask(self) -> int:
@@ -149,77 +165,28 @@ class CronExpression:
             sum(1 << day for day in range(1, 32) if (begin + day) % 7 in self.weekdays) for begin in range(7)
         )
 
-    def _reason_for_empty(self, name: str) -> str:
-        reasons = [note for note in self.notes if note.startswith(name) and note.endswith(_NOTHING)]
-        return "; ".join(reasons) or f"no {name} matches"
-
     def _why_no_day(self) -> str:
-        longest = max(_LONGEST_MONTHS[month - 1] for month in self.months)
-        a_date_occurs = any(day <= longest for day in self.days)
-        if self.either_day:
-            if a_date_occurs or self.weekdays:
-                return ""
-        elif a_date_occurs and self.weekdays:
+        if any(self._occurs_in(month) for month in self.months):
             return ""
-        if self.days and not a_date_occurs:
-            return _never_occurs(self.days, self.months)
+        if self.days and not self.date_rules:
+            longest = max(_LONGEST_MONTHS[month - 1] for month in self.months)
+            if not any(day <= longest for day in self.days):
+                return _never_occurs(self.days, self.months)
         return self._reason_for_empty("day")
 
+    def _occurs_in(self, month: int) -> bool:
+        """True if some year has a matching day in that month: its day 0 can be any weekday."""
+        length = _LONGEST_MONTHS[month - 1]
+        shortest = length - (month == 2)
+        return any(
+            self._month_mask(days, day_zero) & ((2 << days) - 2)
+            for days in range(shortest, length + 1)
+            for day_zero in range(7)
+        )
 
-def read_expression(text: str, dialect: Dialect) -> CronExpression:
-    """Read five fields or a macro; raises CronError where the dialect refuses them."""
-    if len(text) > MAX_LENGTH:
-        raise _whole(text[:40] + "...", f"it is longer than {MAX_LENGTH} characters")
-    if dialect is Dialect.CRON and text.strip(" \t").startswith("@"):
-        return _read_macro(text, dialect)
-    return _read_five(text, text, dialect)
-
-
-def _read_macro(text: str, dialect: Dialect) -> CronExpression:
-    name = text.strip(" \t")
-    if name == "@reboot":
-        reason = "@reboot is not a time of the clock; it is a timing of its own (once per boot)"
-        raise _whole(text, reason)
-    if name not in MACROS:
-        reason = f"{name} is not one of {', '.join(MACROS)} (small letters, nothing after it)"
-        raise _whole(text, reason)
-    return _read_five(text, MACROS[name], dialect)
-
-
-def _read_five(text: str, expanded: str, dialect: Dialect) -> CronExpression:
-    words = [Word(found[0], found.start(), text) for found in _WORD.finditer(expanded)]
-    if "\n" in text:
-        raise _whole(text, "it holds a line break; an expression is one line")
-    if len(words) != len(FIELD_KINDS):
-        wanted = "minute, hour, day of month, month, day of week"
-        raise _whole(text, f"it has {len(words)} fields and needs five ({wanted})")
-    read = read_celery_field if dialect is Dialect.CELERY else read_field
-    fields = [read(word, kind) for word, kind in zip(words, FIELD_KINDS, strict=True)]
-    return _assemble(text, dialect, fields)
-
-
-def _assemble(text: str, dialect: Dialect, fields: list[Field]) -> CronExpression:
-    minute, hour, day, month, weekday = fields
-    return CronExpression(
-        text=text,
-        dialect=dialect,
-        minutes=minute.values,
-        hours=hour.values,
-        days=day.values,
-        months=month.values,
-        weekdays=tuple(sorted({value % 7 for value in weekday.values})),
-        is_wildcard=minute.starred or hour.starred,
-        either_day=dialect is Dialect.CRON and not (day.starred or weekday.starred),
-        notes=tuple(_notes(fields)),
-    )
-
-
-def _notes(fields: list[Field]) -> Iterator[str]:
-    for kind, field in zip(FIELD_KINDS, fields, strict=True):
-        for written in field.reversed_ranges:
-            yield f"{kind.name} range {written} is reversed, so it {_NOTHING}"
-        if field.ignored:
-            yield f'{kind.name}: cron ignores "{field.ignored}"'
+    def _reason_for_empty(self, name: str) -> str:
+        reasons = [note for note in self.notes if note.startswith(name) and note.endswith(NOTHING)]
+        return "; ".join(reasons) or f"no {name} matches"
 
 
 def _never_occurs(days: tuple[int, ...], months: tuple[int, ...]) -> str:
@@ -232,16 +199,3 @@ def _month_length(year: int, month: int) -> int:
     if month == 2 and (year % 4 or (year % 100 == 0 and year % 400)):
         return 28
     return _LONGEST_MONTHS[month - 1]
-
-
-def _whole(text: str, reason: str) -> CronError:
-    return CronError(text, field="", position=0, reason=reason)
-
-
-def dialect_named(name: str) -> Dialect:
-    """The dialect of that name; raises InvalidSchedule and lists the known ones."""
-    try:
-        return Dialect(name)
-    except ValueError:
-        known = ", ".join(Dialect)
-        raise InvalidSchedule(f'cron dialect "{name}" is not known; known are: {known}') from None

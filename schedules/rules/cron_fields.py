@@ -1,14 +1,15 @@
 """The grammar of one cron field as Debian's cron reads it: text in, the set of values out.
 
-Nothing here knows of dates, zones or the other fields; `cron_expression` puts five fields
-together. The reading is that of Debian cron 3.0pl1, oddities included, because an imported line
-must mean here what it meant there. tests/rules/test_cron_fields.py lists the oddities.
+Nothing here knows of dates, zones or the other fields; `cron_reading` puts five fields together.
+The reading is that of Debian cron 3.0pl1, oddities included, because an imported line must mean here
+what it meant there. tests/rules/test_cron_fields.py lists the oddities.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schedules.errors import CronError
+from schedules.rules.cron_days import DateRule, WeekdayRule
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -17,7 +18,7 @@ _LARGEST_C_INT = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class FieldKind:
-    """One of the five columns: its name for people, its bounds (inclusive), its words."""
+    """One column: its name for people, its bounds (inclusive), its words."""
 
     name: str
     low: int
@@ -26,6 +27,7 @@ class FieldKind:
     name_help: str = ""
 
 
+SECOND = FieldKind("second", 0, 59)
 MINUTE = FieldKind("minute", 0, 59)
 HOUR = FieldKind("hour", 0, 23)
 DAY_OF_MONTH = FieldKind("day of month", 1, 31)
@@ -62,12 +64,16 @@ class Field:
     `values` is sorted and may be empty (nothing matches). `starred` is cron's test on the first
     character, which decides the day rule and the clock-change rule; `*/2` is starred, `5,*` is not.
     `reversed_ranges` and `ignored` hold text that cron accepts silently and that has no effect.
+    `chosen` pairs text that leaves a value open with the value that the seed gave it.
     """
 
     values: tuple[int, ...]
     starred: bool
     reversed_ranges: tuple[str, ...] = ()
     ignored: str = ""
+    date_rules: tuple[DateRule, ...] = ()
+    weekday_rules: tuple[WeekdayRule, ...] = ()
+    chosen: tuple[tuple[str, str], ...] = ()
 
 
 def read_field(word: Word, kind: FieldKind) -> Field:
@@ -130,14 +136,14 @@ class _Reader:
             return number
         if not word.isdigit():
             raise self._refusal(begin, self._not_a_value(word))
-        return _as_c_int(word)
+        return as_c_int(word)
 
     def _read_step(self) -> int:
         begin = self.at
         word = self._read_alphanumerics()
         if not word.isdigit():
             raise self._refusal(begin, f'the step after "/" in "{self.word.text}" is not a number')
-        step = _as_c_int(word)
+        step = as_c_int(word)
         if step < 1:
             raise self._refusal(begin, f'the step in "{self.word.text}" must be at least 1')
         return step
@@ -181,7 +187,7 @@ class _Reader:
         )
 
 
-def _as_c_int(digits: str) -> int:
+def as_c_int(digits: str) -> int:
     """The value that cron's atoi() gives: a 64-bit reading cut down to 32 bits."""
     value = min(int(digits), 2**63 - 1)
     return (value + 2**31) % 2**32 - 2**31

@@ -1,6 +1,7 @@
 """The values that reading a crontab yields: lines, jobs, settings, problems.
 
-Nothing is read here: `crontab.parse` makes these values, the importer and the exporter use them.
+Nothing is read here: `crontab.parse` and `anacrontab.parse` make these values, the importer and the
+exporter use them.
 """
 
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ SPACES = " \t\n\v\f\r"
 
 
 class Format(StrEnum):
-    """Whether an account follows the time fields of a job."""
+    """What stands between the time of a job and its command."""
 
     USER = "user"
-    SYSTEM = "system"
+    SYSTEM = "system"  # the account
+    ANACRONTAB = "anacrontab"  # not a crontab: period, delay and identifier precede the command
 
 
 class LineKind(StrEnum):
-    """What cron takes a line for."""
+    """What the daemon takes a line for."""
 
     COMMENT = "comment"
     BLANK = "blank"
@@ -49,12 +51,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class JobText:
-    """One job line taken apart: `command` and `stdin` are what the shell gets."""
+    """One job line taken apart: `command` and `stdin` are what the shell gets.
+
+    `options` are cronie's: "-" (do not log the start), "-n" (no mail where the command succeeds).
+    """
 
     expression: str
     user: str | None
     command: str
     stdin: str | None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,9 @@ class Job:
     `expression` is the five fields as written, one blank between them, or the macro ("@daily",
     "@reboot"). `user` is None in the user format. `stdin` is None where the line has no `%`.
     `environment` holds only what the file sets, in the order in which the names first appear.
-    `raw` is the line without its line end.
+    `raw` is the line without its line end. `zone` is the time zone that the file gives the line;
+    "" where it gives none. `name` is what the file calls the job; only anacron's jobs have names.
+    `runs_when_missed` says that the daemon makes up for a start that it missed (once).
     """
 
     line: int
@@ -74,14 +82,28 @@ class Job:
     stdin: str | None
     environment: tuple[tuple[str, str], ...]
     raw: str
+    zone: str = ""
+    name: str = ""
+    runs_when_missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell the operator about one line; `line` is 0 when it is about the whole file."""
+    """Something to tell the operator about one line; `line` is 0 when it is about the whole file.
+
+    `reason` is the same for all lines of one `kind` where that is possible, so that they can be told
+    together; `detail` is what is special about this one.
+    """
 
     line: int
     reason: str
+    kind: str = ""
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
 def byte_length(text: str) -> int:

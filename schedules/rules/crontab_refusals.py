@@ -23,7 +23,7 @@ NUL_BYTE = "the line holds a NUL byte, which no command and no variable can cont
 
 ANACRONTAB = (
     "this is an anacrontab (period in days, delay in minutes, job-id, command), not a crontab: cron "
-    "does not read it. Write its lines as crontab lines, such as @daily, and import those"
+    "does not read it. Import it with --format anacrontab"
 )
 
 _ANACRON_JOB = re.compile(r"[ \t]*(?:[0-9]+|@[a-z]+)[ \t]+[0-9]+[ \t]+[A-Za-z][^ \t]*[ \t]+[^ \t0-9*]")
@@ -73,7 +73,7 @@ def _recognised(text: str) -> str:
         return "the line holds only a carriage return; convert the file with dos2unix"
     if re.match(r"-[0-9*@]", text):
         return (
-            'a "-" before the time fields is known to cronie and SUSE (do not log), not to '
-            "Debian's cron; remove it"
+            'a "-" before the time fields is known to cronie and SUSE (do not log), not to Debian\'s '
+            "cron. If the file is cronie's, import it with --dialect cronie"
         )
     return ""

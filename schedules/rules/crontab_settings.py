@@ -1,17 +1,18 @@
-"""Environment lines: `NAME = value` by the grammar of Debian's cron 3.0pl1.
+"""Environment lines: `NAME = value` by the grammar of a daemon.
 
-Job lines are read in `crontab_jobs`. `crontab.parse` asks here first, as cron does: whatever can be
-read as a setting is one, even if it looks like a job to a person.
+Job lines are read in `crontab_jobs`. `crontab.parse` asks here first, as the daemons do: whatever
+can be read as a setting is one, even if it looks like a job to a person.
 """
 
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from schedules.rules.crontab_grammar import CRON, Grammar
 from schedules.rules.crontab_lines import SPACES, Setting, byte_length
 
-LONGEST_SETTING = 998
-"""Bytes of a setting that cron reads; it drops the rest of the line without a word."""
+LONGEST_SETTING = CRON.longest_setting
+"""Bytes of a setting that Debian's cron reads; it drops the rest of the line without a word."""
 
 _UNQUOTED_NAME = re.compile(r"[^= \t\n\v\f\r]*")
 _QUOTES = "'\""
@@ -24,27 +25,26 @@ class NotASetting:
     reason: str = ""
 
 
-def read_setting(text: str) -> Setting | NotASetting:
+def read_setting(text: str, grammar: Grammar = CRON) -> Setting | NotASetting:
     """Read a line given without its leading blanks and its line end."""
-    name, rest = _split_name(_readable(text))
+    name, rest = _split_name(_readable(text, grammar.longest_setting))
     rest = rest.lstrip(SPACES)
     if name is None or not rest.startswith("="):
         return NotASetting()
-    value = _read_value(rest[1:].lstrip(SPACES), name)
-    return value if isinstance(value, NotASetting) else Setting(name, _without_outer_quotes(value))
+    value = _read_value(rest[1:].lstrip(SPACES), name, grammar)
+    return value if isinstance(value, NotASetting) else Setting(name, value)
 
 
-def is_cut(text: str) -> bool:
-    """Whether the line is longer than what cron reads of a setting."""
-    return byte_length(text) > LONGEST_SETTING
+def is_cut(text: str, grammar: Grammar = CRON) -> bool:
+    """Whether the line is longer than what is read of a setting; the rest is dropped without a word."""
+    return byte_length(text) > grammar.longest_setting
 
 
-def _readable(text: str) -> str:
-    """The part that cron reads; a character that the limit would halve is left out."""
-    if not is_cut(text):
+def _readable(text: str, limit: int) -> str:
+    """The part that is read; a character that the limit would halve is left out."""
+    if byte_length(text) <= limit:
         return text
-    lengths = range(LONGEST_SETTING + 1)
-    fitting = bisect_right(lengths, LONGEST_SETTING, key=lambda n: byte_length(text[:n])) - 1
+    fitting = bisect_right(range(limit + 1), limit, key=lambda n: byte_length(text[:n])) - 1
     return text[:fitting]
 
 
@@ -56,11 +56,13 @@ def _split_name(text: str) -> tuple[str | None, str]:
     return text[:end], text[end:]
 
 
-def _read_value(text: str, name: str) -> str | NotASetting:
+def _read_value(text: str, name: str, grammar: Grammar) -> str | NotASetting:
     if not text:
+        if grammar.takes_empty_values:
+            return ""
         return NotASetting(f'"{name}=" has no value; for an empty one write {name}=""')
     if text[0] not in _QUOTES:
-        return text
+        return _without_outer_quotes(text) if grammar.trims_quoted_values else text.rstrip(SPACES)
     value, closing, rest = text[1:].partition(text[0])
     # Of a line that ends with the opening quote cron reads on into what an earlier line left in
     # its buffer, and now and then finds a closing one there. Nobody can have meant that.
@@ -68,7 +70,7 @@ def _read_value(text: str, name: str) -> str | NotASetting:
         return NotASetting(f"the quotation mark that opens the value of {name} is not closed")
     if rest.strip(SPACES):
         return NotASetting(f"text follows the closing quotation mark of the value of {name}")
-    return value
+    return _without_outer_quotes(value) if grammar.trims_quoted_values else value
 
 
 def _without_outer_quotes(value: str) -> str:

@@ -70,15 +70,17 @@ class Names:
         return name
 
 
-def name_for(command: str, *, prefix: str = "") -> str:
+def name_for(command: str, *, title: str = "", prefixes: Sequence[str] = ()) -> str:
     """What a command is about, such as "certbot-renew"; at most 80 characters, not yet unique.
 
-    `prefix` (the file, the account) comes first, unless the name begins with it anyway.
+    `title` is what the file calls the job, if it does. `prefixes` (the machine, the file or the account)
+    come first, in that order, unless the name begins with them anyway.
     """
-    name = _readable(_subject(command, depth=0)) or _NAMELESS
-    prefix = _readable(prefix)
-    if prefix and not name.startswith(prefix):
-        name = f"{prefix}-{name}"
+    name = _readable(title or _subject(command, depth=0)) or _NAMELESS
+    for given in reversed(prefixes):
+        before = _readable(given)
+        if before and not name.startswith(before):
+            name = f"{before}-{name}"
     return name[:LONGEST].rstrip("-.")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from schedules.errors import InvalidSchedule, TimingError
 from schedules.rules import cron
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron_clock import gap_named, repeat_named, zone
 
 SHORTEST_INTERVAL = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)
@@ -25,21 +25,36 @@ _INSTANT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class CronTiming:
-    """The instants of a cron expression in a zone, by the rules of a dialect."""
+    """The instants of a cron expression in a zone, by the rules of a dialect.
+
+    `gap` and `repeat` are the policies for clock changes ("" = the dialect's own rule). `seed` is kept
+    only where the expression leaves something to it, so that equal timings compare equal.
+    """
 
     expression: str
     timezone: str
     dialect: str = "cron"
+    gap: str = ""
+    repeat: str = ""
+    seed: str = ""
 
     def __post_init__(self) -> None:
-        cron.parse(self.expression, self.dialect)
+        plan = cron.parse(self.expression, self.dialect, seed=self.seed)
+        if self.seed and not plan.is_seeded:
+            object.__setattr__(self, "seed", "")
         zone(self.timezone)
+        gap_named(self.gap)
+        repeat_named(self.repeat)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        return cron.next_fire(self.expression, self.timezone, moment, self.dialect)
+        return cron.next_fire(self.expression, self.timezone, moment, self.dialect, **self._choices)
 
     def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        return cron.fire_times(self.expression, self.timezone, start, end, self.dialect)
+        return cron.fire_times(self.expression, self.timezone, start, end, self.dialect, **self._choices)
+
+    @property
+    def _choices(self) -> dict[str, str]:
+        return {"gap": self.gap, "repeat": self.repeat, "seed": self.seed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +173,13 @@ class WindowTiming:
 Timing = Unbounded | WindowTiming
 
 
-def from_cron_text(text: str, timezone: str, dialect: str = "cron") -> CronTiming | BootTiming:
+def from_cron_text(
+    text: str, timezone: str, dialect: str = "cron", *, gap: str = "", repeat: str = "", seed: str = ""
+) -> CronTiming | BootTiming:
     """The timing that a line of cron text stands for: @reboot is a BootTiming."""
     if text.strip(" \t") == "@reboot":
         return BootTiming()
-    return CronTiming(text, timezone, dialect)
+    return CronTiming(text, timezone, dialect, gap, repeat, seed)
 
 
 def within(
@@ -182,12 +199,14 @@ def count_between(timing: Timing, start: datetime, end: datetime, *, limit: int)
 def to_dict(timing: Timing) -> dict[str, Any]:
     """A form for JSON that `from_dict` reads back to an equal timing. Times are ISO 8601, UTC."""
     match timing:
-        case CronTiming(expression, timezone, dialect):
+        case CronTiming(expression, timezone, dialect, gap, repeat, seed):
+            chosen = {"gap": str(gap), "repeat": str(repeat), "seed": seed}
             return {
                 "kind": "cron",
                 "expression": expression,
                 "timezone": timezone,
                 "dialect": str(dialect),
+                **{name: value for name, value in chosen.items() if value},
             }
         case IntervalTiming(every, anchor, include_anchor):
             return {
@@ -230,7 +249,8 @@ def from_dict(stored: dict[str, Any]) -> Timing:
 def _unbounded_from_dict(stored: dict[str, Any]) -> Unbounded:
     match stored["kind"]:
         case "cron":
-            return CronTiming(stored["expression"], stored["timezone"], stored["dialect"])
+            chosen = (stored.get(name, "") for name in ("gap", "repeat", "seed"))
+            return CronTiming(stored["expression"], stored["timezone"], stored["dialect"], *chosen)
         case "interval":
             return IntervalTiming(
                 timedelta(seconds=stored["every_seconds"]),

@@ -1,6 +1,6 @@
 """What people type as the *when* of a schedule, and the text that shows it again: `read` and `write`.
 
-    five cron fields, a macro, @reboot     every 15 minutes     once at 2026-12-01 04:00     (empty: by hand)
+    cron fields, a macro, @reboot     every 15 minutes     once at 2026-12-01 04:00     (empty: by hand)
 
 The values name what was typed; instants come from `timing`. Words for people are in `wording`.
 Called by the schedule form, which knows the columns that hold each kind.
@@ -33,7 +33,7 @@ _ONCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class CronText:
-    """Five fields, a macro or `@reboot`, as typed."""
+    """Cron fields, a macro or `@reboot`, as typed."""
 
     text: str
 
@@ -93,12 +93,23 @@ def write(when: When, *, timezone: str) -> str:
 
 
 def timing_for(
-    when: When, *, timezone: str, dialect: str, anchor: datetime, include_anchor: bool = False
+    when: When,
+    *,
+    timezone: str,
+    dialect: str,
+    anchor: datetime,
+    include_anchor: bool = False,
+    gap: str = "",
+    repeat: str = "",
+    seed: str = "",
 ) -> timing.Unbounded:
-    """The timing of the value; an interval counts from `anchor`. Raises CronError or TimingError."""
+    """The timing of the value; an interval counts from `anchor`. Raises InvalidSchedule.
+
+    `gap`, `repeat` and `seed` are for cron fields only, as in `timing.CronTiming`.
+    """
     match when:
         case CronText(text):
-            return timing.from_cron_text(text, timezone, dialect)
+            return timing.from_cron_text(text, timezone, dialect, gap=gap, repeat=repeat, seed=seed)
         case Every():
             return timing.IntervalTiming(when.length, anchor, include_anchor)
         case Once(at):

@@ -4,11 +4,20 @@ The words say what the engine does, so they are made from the values that were r
 text. Nothing reads these words back. The zone is left out: pages show it in a place of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from schedules.rules import cron
 from schedules.rules.cron import CronExpression
+from schedules.rules.cron_clock import Gap, Repeat
+from schedules.rules.cron_days import (
+    DateRule,
+    FromTheEnd,
+    LastWeekday,
+    NearestWorkingDay,
+    NthWeekday,
+    WeekdayRule,
+)
 from schedules.rules.timing import (
     BootTiming,
     CronTiming,
@@ -26,6 +35,12 @@ _MONTHS = (
 )
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _HOUR_STEPS = {2: "second", 3: "third", 4: "fourth", 6: "sixth", 8: "eighth", 12: "twelfth"}
+_NUMBERED = ("", "first", "second", "third", "fourth", "fifth")
+_GAPS: Mapping[str, str] = {Gap.SKIP: "skipped times are left out", Gap.RUN: "skipped times run right after"}
+_REPEATS: Mapping[str, str] = {
+    Repeat.FIRST: "repeated times run once",
+    Repeat.BOTH: "repeated times run twice",
+}
 # More clock times than this read better as minutes and hours.
 _MOST_TIMES = 4
 
@@ -33,8 +48,9 @@ _MOST_TIMES = 4
 def describe(timing: Timing) -> str:
     """A phrase such as "at 02:30 every day", "every 90 seconds" or "by hand only"."""
     match timing:
-        case CronTiming(expression, _, dialect):
-            return describe_expression(cron.parse(expression, dialect))
+        case CronTiming(expression, _, dialect, gap, repeat, seed):
+            words = describe_expression(cron.parse(expression, dialect, seed=seed))
+            return words + describe_policies(gap, repeat)
         case IntervalTiming(every):
             return _interval(every)
         case MomentTiming(at):
@@ -55,20 +71,42 @@ def describe_expression(expression: CronExpression) -> str:
         return f"never: {expression.why_never}"
     days = _days(expression)
     if len(expression.times) <= _MOST_TIMES:
-        times = [f"{minute // 60:02}:{minute % 60:02}" for minute in expression.times]
+        times = [_clock(second) for second in expression.times]
         return f"at {_joined(times)} {days or 'every day'}"
-    frequent = f"{_minutes(expression.minutes)} {_hours(expression)}".rstrip()
+    frequent = f"{_within_the_hour(expression)} {_hours(expression)}".rstrip()
     return f"{frequent} {days}".rstrip()
 
 
-def _minutes(minutes: tuple[int, ...]) -> str:
-    step = _step_from_zero(minutes, 60)
+def describe_policies(gap: str, repeat: str) -> str:
+    """What a person chose for changes of the clock, to be put after a phrase; "" for the dialect's own."""
+    chosen = [words for words in (_GAPS.get(gap), _REPEATS.get(repeat)) if words]
+    return f"; when the clocks change, {_joined(chosen)}" if chosen else ""
+
+
+def _clock(second: int) -> str:
+    """A second of the day as a clock shows it; seconds only where there are some."""
+    minute, second = divmod(second, 60)
+    return f"{minute // 60:02}:{minute % 60:02}" + (f":{second:02}" if second else "")
+
+
+def _within_the_hour(expression: CronExpression) -> str:
+    minutes = _sixtieths(expression.minutes, "minute")
+    if expression.seconds == (0,):
+        return minutes
+    seconds = _sixtieths(expression.seconds, "second")
+    if len(expression.minutes) < 60:
+        return f"{seconds}, {minutes}"
+    return seconds if seconds.startswith("every") else f"{seconds} of every minute"
+
+
+def _sixtieths(values: tuple[int, ...], unit: str) -> str:
+    step = _step_from_zero(values, 60)
     if step:
-        return "every minute" if step == 1 else f"every {step} minutes"
-    stride = minutes[1] - minutes[0] if len(minutes) > _MOST_TIMES else 0
-    if stride > 1 and minutes == tuple(range(minutes[0], minutes[-1] + 1, stride)):
-        return f"at every {_ordinal(stride)} minute from {minutes[0]} to {minutes[-1]}"
-    return f"at minute{'s' * (len(minutes) > 1)} {_listed(minutes)}"
+        return f"every {unit}" if step == 1 else f"every {step} {unit}s"
+    stride = values[1] - values[0] if len(values) > _MOST_TIMES else 0
+    if stride > 1 and values == tuple(range(values[0], values[-1] + 1, stride)):
+        return f"at every {_ordinal(stride)} {unit} from {values[0]} to {values[-1]}"
+    return f"at {unit}{'s' * (len(values) > 1)} {_listed(values)}"
 
 
 def _hours(expression: CronExpression) -> str:
@@ -87,11 +125,16 @@ def _days(expression: CronExpression) -> str:
     """Which days, with the months; "" where that is every day of the year."""
     every_month = len(expression.months) == 12
     months = _joined([_MONTHS[month - 1] for month in expression.months])
-    dates = _dates(expression.days, "the month" if every_month else months)
-    weekdays = _weekdays(expression.weekdays) + ("" if every_month else f" in {months}")
+    dates = _dates(expression, "the month" if every_month else months)
+    weekdays = f"on {_weekdays(expression)}" + ("" if every_month else f" in {months}")
+    if every_month and expression.weekday_rules:
+        weekdays += " of the month"
     every_date, every_weekday = len(expression.days) == 31, len(expression.weekdays) == 7
     if expression.either_day and not (every_date or every_weekday):
-        either = ((expression.days, dates), (expression.weekdays, weekdays))
+        either = (
+            (expression.days or expression.date_rules, dates),
+            (expression.weekdays or expression.weekday_rules, weekdays),
+        )
         return " or ".join(phrase for values, phrase in either if values)
     if expression.either_day or (every_date and every_weekday):
         return "" if every_month else f"every day in {months}"
@@ -100,20 +143,44 @@ def _days(expression: CronExpression) -> str:
     if every_weekday:
         return dates
     named = [f"{_WEEKDAYS[weekday]}s" for weekday in _monday_first(expression.weekdays)]
+    named += [_weekday_rule(rule) for rule in expression.weekday_rules]
     return f"{dates} that are {_joined(named, 'or')}"
 
 
-def _dates(days: tuple[int, ...], months: str) -> str:
+def _dates(expression: CronExpression, months: str) -> str:
+    days = expression.days
     if days == tuple(range(1, 32, 2)):
         return f"on odd days of {months}"
     if days == tuple(range(2, 32, 2)):
         return f"on even days of {months}"
-    return f"on the {_listed(days, _ordinal)} of {months}"
+    named = [f"the {_listed(days, _ordinal)}"] if days else []
+    named += [_date_rule(rule) for rule in expression.date_rules]
+    return f"on {_joined(named)} of {months}"
 
 
-def _weekdays(weekdays: tuple[int, ...]) -> str:
-    from_monday = [(weekday - 1) % 7 for weekday in _monday_first(weekdays)]
-    return f"on {_listed(from_monday, lambda day: _WEEKDAYS[(day + 1) % 7])}"
+def _date_rule(rule: DateRule) -> str:
+    match rule:
+        case FromTheEnd(before):
+            return f"the last day but {before}" if before else "the last day"
+        case NearestWorkingDay(FromTheEnd(0)):
+            return "the last working day"
+        case NearestWorkingDay(target):
+            day = _ordinal(target) if isinstance(target, int) else f"last but {target.days_before}"
+            return f"the working day nearest to the {day}"
+
+
+def _weekdays(expression: CronExpression) -> str:
+    from_monday = [(weekday - 1) % 7 for weekday in _monday_first(expression.weekdays)]
+    named = [_listed(from_monday, lambda day: _WEEKDAYS[(day + 1) % 7])] if from_monday else []
+    return _joined([*named, *(_weekday_rule(rule) for rule in expression.weekday_rules)])
+
+
+def _weekday_rule(rule: WeekdayRule) -> str:
+    match rule:
+        case NthWeekday(weekday, number):
+            return f"the {_NUMBERED[number]} {_WEEKDAYS[weekday]}"
+        case LastWeekday(weekday):
+            return f"the last {_WEEKDAYS[weekday]}"
 
 
 def _monday_first(weekdays: tuple[int, ...]) -> list[int]:

@@ -8,6 +8,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from schedules import catalog
 from schedules.models import Revision, Run, Schedule
 from schedules.models.schedule import RESERVED_EVERY
+from schedules.rules.cron import parse
 from tests.admin.conftest import count_queries, form_url, said
 from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
 
@@ -325,3 +326,95 @@ def test_a_deleted_schedule_has_no_page(root):
     response = root.get(form_url(schedule.pk), follow=True)
 
     assert "There is no schedule" in said(response)
+
+
+def test_dialect_and_rules_for_clock_changes_are_chosen_and_kept(save):
+    save(
+        name="x",
+        command="true",
+        when="*/10 30 2 L * ?",
+        dialect="extended",
+        timezone="Europe/Berlin",
+        gap="skip",
+        repeat="both",
+    )
+    schedule = catalog.find("x")
+
+    save(schedule.pk, description="changed")
+
+    schedule.refresh_from_db()
+    assert (schedule.dialect, schedule.gap, schedule.repeat) == ("extended", "skip", "both")
+    assert schedule.timing_error == ""
+    assert schedule.revision.definition["timing"] == {
+        "kind": "cron",
+        "expression": "*/10 30 2 L * ?",
+        "timezone": "Europe/Berlin",
+        "dialect": "extended",
+        "gap": "skip",
+        "repeat": "both",
+    }
+
+
+def test_rules_for_clock_changes_are_taken_back(save):
+    schedule = make_schedule(cron="30 2 * * *", gap="skip")
+
+    save(schedule.pk, gap="")
+
+    schedule.refresh_from_db()
+    assert (schedule.gap, schedule.revision.number) == ("", 2)
+
+
+def test_an_interval_has_no_rules_for_clock_changes(save, root, form_data):
+    sent = form_data(root, name="x", command="true", when="every 2 hours", gap="skip")
+
+    warnings = root.post(form_url(), sent | {"_preview": ""}).context["preview"].warnings
+    save(name="x", command="true", when="every 2 hours", gap="skip")
+
+    assert warnings == ["The rules for clock changes are for cron fields only: this one follows real time."]
+    assert catalog.find("x").gap == ""
+
+
+@pytest.mark.parametrize("when", ["0 0 12 * * ?", "0 0 12 * * ? 2027"])
+def test_six_or_seven_fields_are_refused_with_the_dialect_that_knows_seconds(save, when):
+    response = save(name="x", command="true", when=when)
+
+    [problem] = problems(response)["when"]
+    assert "the extended dialect takes the second" in problem
+    assert not Schedule.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"when": "0 22-2 * * *", "dialect": "cronie"}, "Hour range 22-2 is reversed"),
+        ({"when": "0 2 L * *"}, "found &quot;L&quot;"),
+        ({"when": "0 2 L * *", "dialect": "extended"}, "At 02:00 on the last day of the month"),
+        ({"when": "30 2 * * *", "gap": "run"}, "skipped times run right after"),
+        ({"when": "30 2 * * *", "gap": "maybe"}, "gap policy &quot;maybe&quot; is not known"),
+        ({"when": "30 2 * * *", "dialect": "quartz"}, "cron dialect &quot;quartz&quot; is not known"),
+    ],
+)
+def test_the_preview_follows_dialect_and_rules(root, asked, said):
+    response = root.get("/admin/schedules/schedule/preview/", {"timezone": "UTC"} | asked)
+
+    assert said in response.content.decode()
+
+
+def test_h_stands_for_a_value_of_the_name_and_a_rename_moves_only_such_schedules(save, root):
+    hashed = make_schedule("one", cron="H H * * *", dialect="extended")
+    fixed = make_schedule("two", cron="30 2 * * *", dialect="extended")
+    shown = root.get(
+        "/admin/schedules/schedule/preview/", {"when": "H H * * *", "dialect": "extended", "name": "one"}
+    )
+
+    before = {schedule.pk: schedule.revision.definition["timing"] for schedule in (hashed, fixed)}
+    save(hashed.pk, name="uno")
+    save(fixed.pk, name="due")
+
+    plan = parse("H H * * *", "extended", seed="one")
+    assert f"Minute: H stands for {plan.minutes[0]} here." in shown.content.decode()
+    hashed.refresh_from_db()
+    fixed.refresh_from_db()
+    assert before[hashed.pk]["seed"] == "one"
+    assert hashed.revision.definition["timing"]["seed"] == "uno"
+    assert fixed.revision.definition["timing"] == before[fixed.pk]

@@ -3,12 +3,13 @@
 import io
 import os
 import pwd
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from schedules import import_sources
+from schedules import import_files, import_sources
 from schedules.models import Schedule
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,76 @@ def test_account_beside_a_spool_directory_is_a_usage_error(call, tmp_path):
     assert "named after its account" in result.err
 
 
+def test_spool_option_names_the_accounts(call, tmp_path):
+    (tmp_path / "root").write_text("0 5 * * * /opt/a\n")
+    (tmp_path / ".hidden").write_text("0 5 * * * /opt/b\n")
+
+    result = call("import_crontab", tmp_path, "--spool", "--json")
+
+    assert Schedule.objects.get().run_as == "root"
+    assert result.json["sources"][0]["accounts"] == {"root": 1}
+    assert call("import_crontab", tmp_path, "--spool", "--format", "system").status == 2
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """Every file breaks a rule on owner, mode and links, whoever runs the tests."""
+    monkeypatch.setattr(import_sources, "why_ignored", lambda place, daemon, facts: f"{place}: not so")
+
+
+def test_file_that_cron_ignores_for_its_owner_or_mode_is_left_out_of_its_own_directory(
+    call, system_directory, broken
+):
+    (system_directory / "web").write_text("0 5 * * * root /opt/clean\n")
+
+    result = call("import_crontab", system_directory, "--json")
+
+    assert result.status == 1
+    assert "left out: system: not so" in reasons(result.json["warnings"])
+    assert not Schedule.objects.exists()
+
+
+def test_copy_of_the_directory_is_read_with_a_warning_unless_it_is_to_be_strict(call, tmp_path, broken):
+    (tmp_path / "web").write_text("0 5 * * * root /opt/clean\n")
+
+    strict = call("import_crontab", tmp_path, "--strict", "--json")
+    copied = call("import_crontab", tmp_path, "--json")
+
+    assert strict.status == 1
+    assert (copied.status, len(copied.json["created"])) == (0, 1)
+    assert [it["kind"] for it in copied.json["warnings"]].count("copy") == 1
+
+
+def test_rules_of_the_spool_are_those_of_the_account(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_sources, "SPOOLS", (tmp_path,))
+    (tmp_path / "root").write_text("0 5 * * * /opt/a\n")
+    (tmp_path / "root").chmod(0o644)
+
+    result = call("import_crontab", tmp_path, "--json")
+
+    assert result.status == 1
+    assert any(why in reasons(result.json["warnings"]) for why in ("0600", "neither to its account"))
+
+
+def test_one_file_that_cron_ignores_for_its_mode_is_imported_with_a_warning(call, system_directory, broken):
+    (system_directory / "web").write_text("0 5 * * * root /opt/clean\n")
+
+    result = call("import_crontab", system_directory / "web", "--json")
+
+    assert result.status == 0
+    assert "do not run today" in reasons(result.json["warnings"])
+
+
+def test_part_of_a_file_that_cron_ignores_would_begin_to_run(call, crontab):
+    path = crontab("0 5 * * * /opt/a\noops\n")
+
+    cron = call("import_crontab", path, "--dry-run", "--partial", "--json")
+    cronie = call("import_crontab", path, "--dry-run", "--partial", "--dialect", "cronie", "--json")
+
+    assert [it["line"] for it in cron.json["warnings"] if it["kind"] == "dormant"] == [2]
+    assert "dormant" not in [it["kind"] for it in cronie.json["warnings"]]
+
+
 def test_path_under_cron_d_is_read_as_system_crontab_and_says_so(call, system_directory):
     (system_directory / "web").write_text("0 5 * * * root /opt/clean\n")
 
@@ -171,14 +242,14 @@ def test_account_other_than_ones_own_needs_a_worker_with_its_rights(call, cronta
 
     result = call("import_crontab", path, "--format", "system", "--json")
 
-    assert f'the account "{other}" (2 lines)' in reasons(result.json["warnings"])
+    assert f'the account "{other}" need a worker' in reasons(result.json["warnings"])
+    assert "(2 lines)" in reasons(result.json["warnings"])
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"\x7fELF\x00\x00\x01", "binary file"),
-        (b"1\t5\tcron.daily\t\tnice run-parts /etc/cron.daily\n", "anacrontab"),
         (b"* * * * * true", "missing newline"),
         (b"0 5 * * * true\n" * 10_001, "more than 10,000 lines"),
     ],
@@ -205,6 +276,16 @@ def test_missing_file_empty_directory_and_run_parts_directory_are_refused(call, 
     assert "run-parts" in said["cron.daily"]
 
 
+def test_directory_without_a_usable_file_is_an_error(call, tmp_path):
+    (tmp_path / "web.dpkg-old").write_text("0 6 * * * root /opt/clean\n")
+
+    result = call("import_crontab", tmp_path, "--json")
+
+    assert result.status == 1
+    assert "no crontab in it that cron would read" in reasons(result.json["refused"])
+    assert "left out" in reasons(result.json["warnings"])
+
+
 def test_file_named_twice_is_imported_once(call, crontab):
     path = crontab("0 5 * * * true\n")
     (path.parent / "x").mkdir()
@@ -212,6 +293,84 @@ def test_file_named_twice_is_imported_once(call, crontab):
     call("import_crontab", path, path.parent / "x" / ".." / path.name)
 
     assert Schedule.objects.count() == 1
+
+
+def test_pipe_that_nobody_writes_to_is_refused(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_files, "PIPE_SECONDS", 0.01)
+    os.mkfifo(tmp_path / "pipe")
+
+    result = call("import_crontab", tmp_path / "pipe", "--json")
+
+    assert result.status == 1
+    assert "nothing came through the pipe" in reasons(result.json["refused"])
+
+
+def test_pipe_without_an_end_is_read_up_to_the_limit(call, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["sh", "-c", f"exec cat /dev/zero > {tmp_path}/pipe"]):
+        result = call("import_crontab", tmp_path / "pipe", "--json")
+
+    assert result.status == 1
+    assert "binary file" in reasons(result.json["refused"])
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_devices_are_refused(call, device):
+    result = call("import_crontab", device, "--json")
+
+    assert result.status == 1
+    assert "it is a device" in reasons(result.json["refused"])
+
+
+def test_file_beyond_the_limit_is_refused_without_being_read_whole(call, tmp_path):
+    with open(tmp_path / "huge", "wb") as file:
+        file.write(b"x")
+        file.truncate(10 * 2**30)  # sparse
+
+    result = call("import_crontab", tmp_path / "huge", "--json")
+
+    assert result.status == 1
+    assert not Schedule.objects.exists()
+
+
+def test_same_jobs_under_another_name_are_warned_about(call, crontab, tmp_path):
+    text = "".join(f"{n} 5 * * * /opt/job{n}\n" for n in range(10))
+    first = crontab(text, "first")
+    call("import_crontab", first)
+
+    moved = call("import_crontab", crontab(text.replace("0 5", "1 6", 1), "second"), "--dry-run", "--json")
+    other = call("import_crontab", crontab(text.replace("job", "task"), "third"), "--dry-run", "--json")
+    known = call("import_crontab", tmp_path / "second", "--source", first, "--json")
+
+    (warning,) = [it for it in moved.json["warnings"] if it["kind"] == "same-jobs"]
+    assert f"--source {first}" in warning["reason"]
+    assert "9 of 10" in warning["reason"]
+    assert "same-jobs" not in [it["kind"] for it in other.json["warnings"]]
+    assert (len(known.json["created"]), len(known.json["changed"])) == (0, 1)
+
+
+def test_two_copies_in_one_import_are_warned_about(call, crontab):
+    text = "0 5 * * * /opt/a\n"
+
+    result = call("import_crontab", crontab(text, "a"), crontab(text, "b"), "--dry-run", "--json")
+
+    assert [it["kind"] for it in result.json["warnings"]].count("same-jobs") == 1
+
+
+def test_same_jobs_of_two_accounts_are_no_copies(call, crontab):
+    call("import_crontab", crontab("0 5 * * * /opt/a\n", "a"), "--account", "root")
+
+    result = call("import_crontab", crontab("0 5 * * * /opt/a\n", "b"), "--account", "nobody", "--json")
+
+    assert "same-jobs" not in [it["kind"] for it in result.json["warnings"]]
+
+
+@pytest.mark.parametrize("paths", [(".",), ("/etc/crontab", "/etc/fstab")])
+def test_source_goes_with_one_file(call, paths):
+    result = call("import_crontab", *paths, "--source", "x")
+
+    assert result.status == 2
+    assert "--source goes with one file" in result.err
 
 
 def test_crontab_without_jobs_is_imported_as_nothing(call, crontab):

@@ -169,7 +169,9 @@ def test_an_expression_of_more_than_256_characters_is_refused():
 
 
 def test_an_unknown_dialect_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidSchedule, match='"quartz" is not known; known are: cron, celery'):
+    with pytest.raises(
+        InvalidSchedule, match='"quartz" is not known; known are: cron, cronie, celery, extended'
+    ):
         parse("* * * * *", "quartz")
 
 

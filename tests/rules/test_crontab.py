@@ -243,7 +243,8 @@ class TestSystemFormat:
     def test_settings_and_jobs_of_a_real_file_are_read(self):
         crontab = parse(CRONIE_DAILY, "system", accounts={"root"})
 
-        assert crontab.errors == crontab.warnings == ()
+        assert crontab.errors == ()
+        assert [warning.kind for warning in crontab.warnings] == ["anacron", "anacron"]
         assert [job.line for job in crontab.jobs] == [7, 8]
         assert crontab.jobs[0].expression == "02 4 * * *"
         assert dict(crontab.jobs[0].environment)["MAILTO"] == "root"
@@ -284,8 +285,24 @@ def test_the_user_format_has_no_account_column():
 
 
 def test_another_format_is_a_mistake_of_the_caller():
-    with pytest.raises(ValueError, match="anacrontab"):
+    with pytest.raises(ValueError, match="quartz"):
+        parse("", "quartz")
+    with pytest.raises(ValueError, match=r"anacrontab\.parse"):
         parse("", "anacrontab")
+
+
+def test_a_daemon_whose_files_cannot_be_read_is_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="fcron"):
+        parse("", dialect="fcron")
+
+
+def test_comments_that_would_be_jobs_are_counted_apart():
+    text = (
+        "# m h dom mon dow command\n# 5 0 * * * /opt/off\n##@daily x\n# runs at 5 every day\n*/5 * * * * y\n"
+    )
+
+    assert parse(text).commented_out == (2, 3)
+    assert parse("#@daily nosuch x\n#@daily root x\n", "system", ["root"]).commented_out == (2,)
 
 
 class TestLimits:
@@ -319,6 +336,11 @@ class TestLimits:
     def test_rubbish_of_32_mib_is_refused_unread(self, rubbish):
         assert parse(rubbish).errors == (Problem(0, "the file is larger than 16 MiB; no crontab is"),)
 
+    def test_time_fields_beyond_reason_are_refused_unread(self):
+        crontab = parse("0," * 8_000_000 + "0 * * * * x\n")
+
+        assert refusals(crontab) == [(1, "bad time fields")]
+
     def test_10_000_settings_that_alternate_with_jobs_share_their_pairs(self):
         text = "".join(f"A{n}=x\n@daily x\n" for n in range(1_000))
 
@@ -335,6 +357,7 @@ class TestAnacrontab:
         assert error.line == 6
         assert "anacrontab" in error.reason
         assert crontab.jobs == ()
+        assert crontab.is_anacrontab
 
     def test_its_lines_are_kept(self):
         lines = parse(ANACRONTAB).lines

@@ -8,7 +8,7 @@ from schedules.rules.crontab import parse
 def warnings(text: str, format: str = "user", accounts: tuple[str, ...] = ()) -> list[tuple[int, str]]:
     crontab = parse(text, format, accounts or None)
     assert crontab.errors == ()
-    return [(warning.line, warning.reason) for warning in crontab.warnings]
+    return [(warning.line, warning.text) for warning in crontab.warnings]
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def warnings(text: str, format: str = "user", accounts: tuple[str, ...] = ()) ->
         ("0 22-2 * * * x", "never runs"),
         ("0 0 * * 5#2 x", "#2"),
         ("0~30 * * * * x", "~30"),
-        ("0~30 * * * * x", "cronie and OpenBSD"),
+        ("0~30 * * * * x", "--dialect cronie"),
         ("@daily date +%F", "cuts the command"),
         ('@daily date "+%Y" >> log', "cuts the command"),
         ("@daily x | date +a%F", "cuts the command"),
@@ -36,13 +36,15 @@ def warnings(text: str, format: str = "user", accounts: tuple[str, ...] = ()) ->
         ("17 * * * *  root\t/bin/x", "--format system"),
         ("17 * * * * news /usr/lib/gup/gupdate", "--format system"),
         ("A=1 0 5 * * * cmd\n@daily x", "not a job"),
-        ("TZ=UTC 0 5 * * * cmd\n@daily x", "a setting of TZ, not a job"),
+        ("TZ=UTC 0 5 * * * cmd\n@daily x", "not a job: cron never runs the command"),
+        ("TZ=UTC 0 5 * * * cmd\n@daily x", "(a setting of TZ)"),
         ("TZ=UTC @daily cmd\n@daily x", "not a job"),
         ("TZ=UTC @reboot cmd\n@daily x", "not a job"),
         ("X= 0 5 * * * cmd\n@daily x", "not a job"),
         ("CRON_TZ=UTC\n@daily x", "--timezone"),
+        ("CRON_TZ=UTC\n@daily x", "--dialect cronie"),
         ("TZ=UTC\n@daily x", "--timezone"),
-        ("RANDOM_DELAY=5\n@daily x", "cronie"),
+        ("RANDOM_DELAY=5\n@daily x", "--dialect cronie"),
         ("START_HOURS_RANGE=3-22\n@daily x", "anacron"),
         ("LOGNAME=joe\n@daily x", "no effect"),
         ("PATH=$HOME/bin:/bin\n@daily x", "expands nothing"),
@@ -78,6 +80,7 @@ def test_a_line_is_warned_about(line, hint):
         "@daily x # comment",
         "@daily mail -s hello root",
         "@daily sync /data",
+        "@daily man /x",
         "@daily news",
         "@daily DISPLAY=:0 x",
         "@daily 7z a b",
@@ -95,8 +98,8 @@ def test_a_good_line_is_not_warned_about(line):
 
 def test_a_setting_below_the_last_job_has_no_effect():
     assert warnings("A=1\n@daily x\nA=2\nB=3\n") == [
-        (3, "no job follows this setting of A: it has no effect"),
-        (4, "no job follows this setting of B: it has no effect"),
+        (3, "no job follows this setting: it has no effect (A)"),
+        (4, "no job follows this setting: it has no effect (B)"),
     ]
 
 
@@ -117,6 +120,27 @@ def test_a_line_without_account_in_a_system_crontab_suggests_the_user_format(lin
 
     assert number == 1
     assert "--format user" in reason
+
+
+def test_name_of_an_account_that_is_better_known_as_a_program_suggests_nothing():
+    assert warnings("@daily sync /data\n", accounts=("sync",)) == []
+
+
+def test_warnings_of_one_kind_have_one_reason_so_that_they_can_be_told_together():
+    text = (
+        "@daily date +%F\n@weekly echo 'a%b'\n0 22-2 * * * x\n0 0 31 2 * x\nPATH=~/a:/b\nX=$HOME\n@daily y\n"
+    )
+
+    found = parse(text).warnings
+
+    assert len({(warning.kind, warning.reason) for warning in found}) == len({w.kind for w in found})
+    assert len({warning.text for warning in found}) == len(found)
+
+
+def test_a_long_command_is_quoted_in_part():
+    ((_, reason),) = warnings("@daily " + "x" * 200 + " $(date +%F)\n")
+
+    assert len(reason) < 250
 
 
 def test_warnings_come_in_the_order_of_the_lines():

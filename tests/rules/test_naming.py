@@ -48,8 +48,14 @@ def test_control_characters_and_leading_dashes_never_reach_a_name():
 
 
 def test_prefix_comes_first_unless_the_name_begins_with_it():
-    assert name_for("certbot renew", prefix="certbot") == "certbot-renew"
-    assert name_for("/opt/clean", prefix="php sessions") == "php-sessions-clean"
+    assert name_for("certbot renew", prefixes=["certbot"]) == "certbot-renew"
+    assert name_for("/opt/clean", prefixes=["php sessions"]) == "php-sessions-clean"
+    assert name_for("/opt/clean", prefixes=["web1-", "php"]) == "web1-php-clean"
+    assert name_for("/opt/clean", prefixes=["", "php"]) == "php-clean"
+
+
+def test_title_that_the_file_gives_is_the_name():
+    assert name_for("nice run-parts /etc/cron.daily", title="cron.daily") == "cron.daily"
 
 
 def test_names_are_unique_however_long_and_however_many():

@@ -51,6 +51,26 @@ class TestCron:
         assert wrapping.next_after(NOON) == NOON + 10 * HOUR
         assert CronTiming("0 22-2 * * *", "UTC").next_after(NOON) is None
 
+    def test_policies_for_clock_changes_are_honoured(self):
+        change = datetime(2026, 3, 29, 1, tzinfo=UTC)
+        skipping = CronTiming("30 2 * * *", "Europe/Berlin", gap="skip")
+
+        assert CronTiming("30 2 * * *", "Europe/Berlin").next_after(change - HOUR) == change
+        assert skipping.next_after(change - HOUR) == change + 23.5 * HOUR
+        assert list(skipping.between(change - HOUR, change + HOUR)) == []
+        with pytest.raises(InvalidSchedule, match='repeat policy "twice" is not known'):
+            CronTiming("30 2 * * *", "UTC", repeat="twice")
+
+    def test_the_seed_is_kept_only_where_something_is_left_to_it(self):
+        fixed = CronTiming("30 2 * * *", "UTC", "extended", seed="backup")
+        hashed = CronTiming("H 2 * * *", "UTC", "extended", seed="backup")
+
+        assert fixed == CronTiming("30 2 * * *", "UTC", "extended")
+        assert hashed.seed == "backup"
+        assert hashed.next_after(NOON) != CronTiming("H 2 * * *", "UTC", "extended", seed="b").next_after(
+            NOON
+        )
+
 
 class TestInterval:
     EVERY_90 = IntervalTiming(timedelta(seconds=90), NOON)
@@ -176,6 +196,7 @@ def test_counting_stops_at_the_limit():
 TIMINGS = [
     DAILY,
     CronTiming("0 22-2 * * *", "Europe/Berlin", "celery"),
+    CronTiming("H 2 L * ?", "Europe/Berlin", "extended", gap="skip", repeat="both", seed="backup"),
     IntervalTiming(timedelta(seconds=90), NOON),
     IntervalTiming(timedelta(days=1, microseconds=3), NOON, include_anchor=True),
     MomentTiming(NOON),
@@ -194,6 +215,16 @@ class TestStorage:
 
         assert from_dict(stored) == timing
         assert hash(from_dict(stored)) == hash(timing)
+
+    def test_only_what_was_chosen_is_stored(self):
+        """A definition that was stored before there were policies keeps its digest."""
+        assert to_dict(DAILY) == {
+            "kind": "cron",
+            "expression": "0 12 * * *",
+            "timezone": "UTC",
+            "dialect": "cron",
+        }
+        assert to_dict(CronTiming("0 12 * * *", "UTC", gap="run"))["gap"] == "run"
 
     @pytest.mark.parametrize(
         "stored",

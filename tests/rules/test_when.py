@@ -138,3 +138,24 @@ def test_each_kind_has_its_timing():
         datetime(2026, 12, 1, 4, tzinfo=ZoneInfo(BERLIN))
     )
     assert made("") == timing.NoTiming()
+
+
+def test_cron_fields_take_the_dialect_and_the_policies():
+    when = read("H 2 L * ?", timezone=BERLIN, dialect="extended")
+
+    made = timing_for(
+        when,
+        timezone=BERLIN,
+        dialect="extended",
+        anchor=datetime(2026, 1, 1, tzinfo=UTC),
+        gap="skip",
+        repeat="both",
+        seed="backup",
+    )
+
+    assert made == timing.CronTiming("H 2 L * ?", BERLIN, "extended", "skip", "both", "backup")
+
+
+def test_the_dialect_refuses_what_it_refuses():
+    with pytest.raises(CronError, match='found "L"'):
+        read("0 2 L * *", timezone=BERLIN)

@@ -70,6 +70,49 @@ def test_the_words_follow_the_dialect():
 
 
 @pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0 12 L * *", "at 12:00 on the last day of the month"),
+        ("0 12 L-3 * *", "at 12:00 on the last day but 3 of the month"),
+        ("0 12 LW * *", "at 12:00 on the last working day of the month"),
+        ("0 12 L-2W 1 *", "at 12:00 on the working day nearest to the last but 2 of January"),
+        ("0 12 15W * ?", "at 12:00 on the working day nearest to the 15th of the month"),
+        ("0 12 1,L * *", "at 12:00 on the 1st and the last day of the month"),
+        ("0 12 ? * fri#2", "at 12:00 on the second Friday of the month"),
+        ("0 12 ? * mon,5L", "at 12:00 on Monday and the last Friday of the month"),
+        ("0 12 * 6 friL", "at 12:00 on the last Friday in June"),
+        ("0 12 13 * 5#2", "at 12:00 on the 13th of the month or on the second Friday of the month"),
+        ("0 12 */2 * 5#2", "at 12:00 on odd days of the month that are the second Friday"),
+        ("* * * * * *", "every second"),
+        ("*/10 * 9-17 * * *", "every 10 seconds from 09:00 to 17:59"),
+        ("5 * * * * *", "at second 5 of every minute"),
+        ("5 */5 * * * *", "at second 5, every 5 minutes"),
+        ("*/10 30 9-17 * * *", "every 10 seconds, at minute 30 of hours 9 to 17"),
+        ("5 30 2 * * *", "at 02:30:05 every day"),
+        ("H(7-7) H(4-4) * * *", "at 04:07 every day"),
+    ],
+)
+def test_the_extended_dialect_in_words(expression, words):
+    assert describe(CronTiming(expression, "UTC", "extended")) == words
+
+
+@pytest.mark.parametrize(
+    ("gap", "repeat", "words"),
+    [
+        ("", "", ""),
+        ("skip", "", "; when the clocks change, skipped times are left out"),
+        ("run", "", "; when the clocks change, skipped times run right after"),
+        ("", "first", "; when the clocks change, repeated times run once"),
+        ("skip", "both", "; when the clocks change, skipped times are left out and repeated times run twice"),
+    ],
+)
+def test_policies_for_clock_changes_in_words(gap, repeat, words):
+    timing = CronTiming("30 2 * * *", "Europe/Berlin", gap=gap, repeat=repeat)
+
+    assert describe(timing) == "at 02:30 every day" + words
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (1, "every second"),

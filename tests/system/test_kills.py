@@ -8,9 +8,11 @@ import uuid
 
 import pytest
 from django.db import connection
+from django_celery_beat.models import IntervalSchedule
 
-from schedules import operate
+from schedules import auditing, dispatch, operate
 from schedules.models import Attempt, Run, Worker
+from schedules.querysets import database_now
 from tests.factories import make_run, make_schedule, make_task_schedule
 from tests.system.cluster import Cluster, running, wait_for
 
@@ -19,12 +21,15 @@ pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def cluster(tmp_path, request):
-    """On SQLite with the embedded transport, on PostgreSQL with Redis."""
+    """On SQLite with the embedded transport, on PostgreSQL with Redis. At the end the audit must be clean."""
     broker = "filesystem://" if connection.vendor == "sqlite" else request.getfixturevalue("redis_url")
     cluster = Cluster(broker, tmp_path)
     yield cluster
     cluster.close()
     print(cluster.logs())
+    while dispatch.dispatch_due(database_now()):
+        pass  # what fell due after the last beat
+    assert [finding for _, finding in auditing.audit().findings()] == []
 
 
 @pytest.fixture
@@ -133,6 +138,20 @@ def test_a_beat_that_dies_between_commit_and_publish_loses_nothing(cluster):
 
     done = wait_for_state(run, "succeeded")
     assert (done.dispatches, done.attempts.count()) == (2, 1)
+
+
+def test_whichever_beat_is_killed_each_due_instant_is_decided_once(cluster):
+    every_second = IntervalSchedule.objects.create(every=1, period="seconds")
+    for number in range(20):
+        make_schedule(f"tick {number}", cron="", interval=every_second)
+    beats = [cluster.beat(), cluster.beat()]
+
+    for kills in range(1, 5):
+        wait_for(lambda kills=kills: Run.objects.count() > 60 * kills, "the beats decide")
+        beats.pop(0).kill()
+        beats.append(cluster.beat())
+
+    assert auditing.audit().due > 200
 
 
 def test_a_purged_queue_is_filled_again(cluster):

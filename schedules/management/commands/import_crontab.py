@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from schedules.errors import CrontabRefused, InvalidSchedule
-from schedules.import_sources import Reading, Remark, read
-from schedules.importing import Fate, Item, Options, Report, check, import_crontabs
-from schedules.management.output import counted, iso, local, printable, table
+from schedules.import_sources import LONGEST_LABEL, read
+from schedules.import_values import Reading, Sources
+from schedules.importing import Options, Report, check, import_crontabs
+from schedules.management.import_text import complaint, shape, text
+from schedules.management.output import printable
+from schedules.management.proof_gate import import_proved
+from schedules.management.proof_text import YEARS, gate_complaint, with_proof, with_proof_text, years
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
 from schedules.models import RetryPolicy
+from schedules.proving import Report as Proof
+from schedules.rules.crontab_grammar import Daemon
 from schedules.rules.crontab_lines import Format
 
-MOST_SHOWN = 60
-"""Rows of one table; `--json` has them all."""
 LARGE = 500
 """Schedules from which on a person wants to see progress."""
+LONGEST_ACCOUNT = 100
+BAR = 30
+"""Characters."""
 
 
 class Command(ScriptCommand):
@@ -39,7 +46,33 @@ class Command(ScriptCommand):
         add(
             "--format",
             choices=[format.value for format in Format],
-            help="user: as crontab -l prints it (the default); system: with an account in each line",
+            help="user: as crontab -l prints it (the default); system: with an account in each line; "
+            "anacrontab: anacron's table",
+        )
+        add(
+            "--dialect",
+            choices=[daemon.value for daemon in Daemon],
+            default=Daemon.CRON.value,
+            help="whose rules the files follow: Debian's cron (the default), or cronie (Fedora, Red Hat, "
+            "SUSE, Arch), where CRON_TZ counts",
+        )
+        add(
+            "--spool",
+            action="store_true",
+            help="a directory is a spool: each file is named after its account",
+        )
+        add(
+            "--strict",
+            action="store_true",
+            help="leave out of any directory what the daemon would ignore for its owner, mode or links "
+            "(always so in /etc/cron.d and in the spool itself)",
+        )
+        add("--no-anacron", action="store_true", help="refuse anacron's table")
+        add(
+            "--source",
+            metavar="LABEL",
+            default="",
+            help="the name under which the jobs of this one file are known (default: its path)",
         )
         add("--account", metavar="NAME", help="the owner of a user's crontab, who runs its commands")
         add("--timezone", metavar="TZ", default="", help="IANA name (default: this machine's zone)")
@@ -51,9 +84,23 @@ class Command(ScriptCommand):
             help="of new schedules (default: one attempt, as cron)",
         )
         add("--tag", metavar="T", action="append", default=[], help="for new schedules; may be repeated")
+        add("--prefix", metavar="P", default="", help="goes before the names of new schedules")
         add("--disabled", action="store_true", help="create new schedules disabled")
+        add(
+            "--shadow",
+            action="store_true",
+            help="new schedules record what would start, and start nothing",
+        )
         add("--dry-run", action="store_true", help="show what would be done, and change nothing")
         add("--partial", action="store_true", help="import the good lines of files that cron would ignore")
+        add(
+            "--prove",
+            nargs="?",
+            const=YEARS,
+            type=years,
+            metavar="YEARS",
+            help=f"import only if every line is proved to start as under cron, for YEARS (default: {YEARS})",
+        )
 
     def run(self, options: dict[str, Any]) -> None:
         reading, chosen = _reading(options), _options(options)
@@ -61,17 +108,33 @@ class Command(ScriptCommand):
             sources = read(options["paths"], reading)
         except CrontabRefused as error:
             raise usage_error(str(error)) from error
-        report = import_crontabs(
-            sources, chosen, by=author(), dry_run=options["dry_run"], progress=self._progress
-        )
-        self.show(options, _shape(report), _text(report, self.width()))
+        report, proof = self._import(sources, chosen, options)
+        words = with_proof_text(text(report, self.width()), proof)
+        self.show(options, with_proof(shape(report), proof), words)
         if report.plan.refused:
-            raise Error(_complaint(report, partial=chosen.partial), returncode=REFUSED)
+            raise Error(complaint(report, partial=chosen.partial), returncode=REFUSED)
+        if proof and not proof.is_proved:
+            raise Error(gate_complaint(proof, dry_run=options["dry_run"]), returncode=REFUSED)
 
-    def _progress(self, done: int, total: int) -> None:
-        if total >= LARGE and sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            self.stderr.write(f"\r{done:,} of {total:,} schedules written", style_func=str, ending=end)
+    def _import(
+        self, sources: Sources, chosen: Options, options: dict[str, Any]
+    ) -> tuple[Report, Proof | None]:
+        run_import = partial(import_crontabs, sources, chosen, by=author(), progress=self._progress)
+        dry_run = options["dry_run"]
+        if options["prove"] is None:
+            return run_import(dry_run=dry_run), None
+        compared = partial(self._progress, noun="timings compared")
+        return import_proved(run_import, years=options["prove"], dry_run=dry_run, progress=compared)
+
+    def _progress(self, done: int, total: int, noun: str = "schedules") -> None:
+        """A bar, where a person is waiting; nothing in a script's log."""
+        if total < LARGE or not sys.stderr.isatty():
+            return
+        filled = BAR * done // total
+        bar = "#" * filled + "." * (BAR - filled)
+        end = "\n" if done == total else ""
+        self.stderr.write(f"\r[{bar}] {done:,} of {total:,} {noun}", style_func=str, ending=end)
+        self.stderr.flush()
 
 
 def _reading(options: dict[str, Any]) -> Reading:
@@ -81,9 +144,26 @@ def _reading(options: dict[str, Any]) -> Reading:
         raise usage_error("--account does not go with --format system: there each line names its account.")
     if account is not None and not account.strip():
         raise usage_error("--account is empty. Name the owner of the crontab, or leave --account out.")
+    if len(account or "") > LONGEST_ACCOUNT:
+        raise usage_error(f"--account: no account has a name of more than {LONGEST_ACCOUNT} characters.")
+    if options["spool"] and format not in (None, Format.USER):
+        raise usage_error(f"--spool does not go with --format {format}: a spool holds users' crontabs.")
     if options["paths"].count("-") > 1:
         raise usage_error('"-" can be given only once: there is one standard input.')
-    return Reading(format=format, account=account)
+    return Reading(
+        format=format,
+        account=account,
+        daemon=Daemon(options["dialect"]),
+        spool=options["spool"],
+        strict=options["strict"],
+        label=_label(options["source"]),
+    )
+
+
+def _label(text: str) -> str:
+    if len(text) > LONGEST_LABEL or not text.isprintable():
+        raise usage_error(f"--source: a name has at most {LONGEST_LABEL} characters, all of them printable.")
+    return text
 
 
 def _options(given: dict[str, Any]) -> Options:
@@ -94,6 +174,9 @@ def _options(given: dict[str, Any]) -> Options:
         tags=_tags(given["tag"]),
         enabled=not given["disabled"],
         partial=given["partial"],
+        shadow=given["shadow"],
+        prefix=given["prefix"],
+        no_anacron=given["no_anacron"],
     )
     try:
         check(options)
@@ -122,155 +205,3 @@ def _policy(name: str) -> RetryPolicy | None:
         f'There is no retry policy "{printable(name)}". {there_are} '
         "Some to begin with: manage.py loaddata fixtures/retry_policies.json"
     )
-
-
-def _shape(report: Report) -> dict[str, Any]:
-    return {
-        **{fate.value: [_item_shape(item) for item in report.of(fate)] for fate in Fate},
-        "refused": [_remark_shape(remark) for remark in report.plan.refused],
-        "warnings": [_remark_shape(remark) for remark in report.plan.warnings],
-        "dry_run": report.is_dry_run,
-        "imported": report.is_imported,
-    }
-
-
-def _item_shape(item: Item) -> dict[str, Any]:
-    current = item.schedule
-    return {
-        "name": current.name,
-        "file": item.file,
-        "line": item.line,
-        "expression": item.values.get("cron", current.cron),
-        "command": item.values.get("command", current.command),
-        "account": item.values.get("run_as", current.run_as),
-        "timezone": item.values.get("timezone", current.timezone),
-        "next_run": iso(item.next_run_at),
-        **({"changes": list(item.changes)} if item.fate == Fate.CHANGED else {}),
-    }
-
-
-def _remark_shape(remark: Remark) -> dict[str, Any]:
-    return {"file": remark.file, "line": remark.line, "reason": remark.reason}
-
-
-def _text(report: Report, width: int | None) -> str:
-    parts = [
-        _created_text(report, width),
-        _changed_text(report, width),
-        _unchanged_text(report, width),
-        _gone_text(report, width),
-        _remarks_text("Refused", report.plan.refused),
-        _remarks_text("Warnings", report.plan.warnings),
-        _summary(report),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _created_text(report: Report, width: int | None) -> str:
-    head = ("NAME", "LINE", "TIME", "ZONE", "ACCOUNT", "NEXT RUN", "COMMAND")
-    return _items_text("To create", "Created", report, Fate.CREATED, head, _created_cells, width)
-
-
-def _changed_text(report: Report, width: int | None) -> str:
-    head = ("NAME", "LINE", "NEXT RUN", "WHAT CHANGES")
-    return _items_text("To change", "Changed", report, Fate.CHANGED, head, _changed_cells, width)
-
-
-def _unchanged_text(report: Report, width: int | None) -> str:
-    head = ("NAME", "LINE", "NEXT RUN")
-    return _items_text("Unchanged", "Unchanged", report, Fate.UNCHANGED, head, _plain_cells, width)
-
-
-def _gone_text(report: Report, width: int | None) -> str:
-    title = "Gone from the file; left as they are"
-    text = _items_text(title, title, report, Fate.GONE, ("NAME", "LINE", "NEXT RUN"), _plain_cells, width)
-    advice = "To stop one: manage.py pause_schedule NAME, or disable or delete it in the admin."
-    return f"{text}\n  {advice}" if text else ""
-
-
-def _items_text(
-    planned: str,
-    done: str,
-    report: Report,
-    fate: Fate,
-    head: tuple[str, ...],
-    cells: Callable[[Item], tuple[str, ...]],
-    width: int | None,
-) -> str:
-    items = report.of(fate)
-    if not items:
-        return ""
-    body = table(
-        head, [cells(item) for item in items[:MOST_SHOWN]], width=None if width is None else width - 2
-    )
-    lines = [f"{done if report.is_imported else planned} ({len(items):,})"]
-    lines += [f"  {line}" for line in body.split("\n")]
-    return "\n".join([*lines, *_more(len(items))])
-
-
-def _more(total: int) -> list[str]:
-    return [f"  ... and {total - MOST_SHOWN:,} more; --json lists all"] if total > MOST_SHOWN else []
-
-
-def _created_cells(item: Item) -> tuple[str, ...]:
-    said = item.values
-    account = said.get("run_as", "")
-    return (
-        *(item.schedule.name, _place(item), said["cron"], said["timezone"], account),
-        *(_next_run(item), said["command"]),
-    )
-
-
-def _changed_cells(item: Item) -> tuple[str, ...]:
-    return item.schedule.name, _place(item), _next_run(item), "; ".join(item.changes)
-
-
-def _plain_cells(item: Item) -> tuple[str, ...]:
-    return item.schedule.name, _place(item), _next_run(item)
-
-
-def _next_run(item: Item) -> str:
-    if item.next_run_at is not None:
-        return local(item.next_run_at, item.values.get("timezone") or item.schedule.timezone)
-    if not item.schedule.enabled:
-        return "disabled"
-    if item.schedule.paused_until is not None:
-        return "paused"
-    return "at boot" if item.values.get("cron", item.schedule.cron) == "@reboot" else "never"
-
-
-def _remarks_text(title: str, remarks: tuple[Remark, ...]) -> str:
-    if not remarks:
-        return ""
-    lines = [f"  {_where(remark)}: {printable(remark.reason)}" for remark in remarks[:MOST_SHOWN]]
-    return "\n".join([f"{title} ({len(remarks):,})", *lines, *_more(len(remarks))])
-
-
-def _summary(report: Report) -> str:
-    counts = [f"{len(report.of(fate)):,} {fate.value}" for fate in Fate]
-    what = ", ".join([*counts, f"{len(report.plan.refused):,} refused"])
-    if report.is_imported:
-        return f"Imported: {what}."
-    return f"Nothing was imported{' (dry run)' if report.is_dry_run else ''}: {what}."
-
-
-def _complaint(report: Report, *, partial: bool) -> str:
-    what = counted(len(report.plan.refused), "problem")
-    if report.is_imported:
-        return f"{what}: what is refused above was left out, everything else was imported."
-    if report.is_dry_run and partial:
-        return f"{what}: what is refused above would be left out."
-    if report.is_dry_run:
-        return f"{what}: the import would be refused as a whole, unless --partial is given."
-    return (
-        f"Nothing was imported because of {what}: all of it is imported, or nothing, as cron ignores a "
-        "file for one bad line. Correct what is refused above, or import the rest with --partial."
-    )
-
-
-def _place(item: Item) -> str:
-    return f"{item.file}:{item.line}"
-
-
-def _where(remark: Remark) -> str:
-    return printable(f"{remark.file}:{remark.line}" if remark.line else remark.file)

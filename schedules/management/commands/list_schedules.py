@@ -11,6 +11,7 @@ from schedules.management.script import ScriptCommand
 from schedules.management.shapes import schedule_shape, with_last_run
 from schedules.models import Schedule
 from schedules.querysets import database_now
+from schedules.rules.definition import Mode
 
 STATES = ("enabled", "disabled", "paused", "unusable")
 
@@ -26,6 +27,9 @@ class Command(ScriptCommand):
             default="",
             help="only those imported from this file (as SOURCE shows it)",
         )
+        parser.add_argument(
+            "--mode", choices=[mode.value for mode in Mode], default="", help="live or shadow"
+        )
         parser.add_argument("--state", choices=STATES, default="", help="only those in this state")
 
     def run(self, options: dict[str, Any]) -> None:
@@ -33,6 +37,8 @@ class Command(ScriptCommand):
         rows = Schedule.objects.live().order_by("name")
         if options["source"]:
             rows = rows.filter(source=options["source"])
+        if options["mode"]:
+            rows = rows.filter(mode=options["mode"])
         chosen = {
             row.name: row
             for row in with_last_run(rows)
@@ -47,13 +53,14 @@ class Command(ScriptCommand):
 def _text(found: list[tuple[Schedule, dict[str, Any]]], width: int | None) -> str:
     if not found:
         return "No schedules."
-    head = ("NAME", "STATE", "TIME", "ZONE", "NEXT RUN", "LAST", "TAGS", "SOURCE", "COMMAND")
+    head = ("NAME", "STATE", "MODE", "TIME", "ZONE", "NEXT RUN", "LAST", "TAGS", "SOURCE", "COMMAND")
     return table(head, [_cells(row, shape) for row, shape in found], width=width)
 
 
 def _cells(row: Schedule, shape: dict[str, Any]) -> tuple[str, ...]:
     return (
-        *(shape["name"], shape["state"], shape["expression"] or shape["timing"], shape["timezone"]),
+        *(shape["name"], shape["state"], "shadow" if row.mode == Mode.SHADOW else ""),
+        *(shape["expression"] or shape["timing"], shape["timezone"]),
         *(local(row.next_run_at, shape["timezone"]), shape["last_state"] or "-", " ".join(shape["tags"])),
         *(shape["source"], shape["command"] or shape["task"]),
     )

@@ -18,6 +18,8 @@ from schedules.models import Schedule
 from schedules.models.schedule import FOREVER
 from schedules.querysets import database_now
 from schedules.rules import timing, wording
+from schedules.rules.cron import Dialect
+from schedules.rules.cron_clock import Gap, Repeat
 from schedules.rules.timing import CronTiming, Timing
 
 MOST = 10_000
@@ -31,7 +33,16 @@ class Command(ScriptCommand):
         parser.add_argument("--cron", metavar="EXPR", help='an expression, such as "*/5 8-18 * * mon-fri"')
         parser.add_argument("--timezone", metavar="TZ", default="", help="with --cron: IANA name")
         parser.add_argument(
-            "--dialect", metavar="D", default="cron", help="with --cron: cron (default) or celery"
+            "--dialect", metavar="D", help=f"with --cron: {', '.join(Dialect)} (default cron)"
+        )
+        parser.add_argument(
+            "--gap", choices=[gap.value for gap in Gap], help="with --cron: times that the clocks skip"
+        )
+        parser.add_argument(
+            "--repeat", choices=[repeat.value for repeat in Repeat], help="with --cron: times shown twice"
+        )
+        parser.add_argument(
+            "--seed", metavar="NAME", help="with --cron: the schedule whose H and ~ are meant"
         )
         parser.add_argument("--count", metavar="N", type=int, default=5, help="how many (default 5)")
 
@@ -56,7 +67,8 @@ class Command(ScriptCommand):
     def _show_expression(self, options: dict[str, Any], now: datetime) -> None:
         zone = options["timezone"] or settings.TIME_ZONE
         CronTiming("* * * * *", zone)  # the zone is judged even where the expression needs none
-        when = timing.from_cron_text(options["cron"], zone, options["dialect"])
+        chosen = {name: options[name] or "" for name in ("gap", "repeat", "seed")}
+        when = timing.from_cron_text(options["cron"], zone, options["dialect"] or "cron", **chosen)
         words = wording.describe(when)
         runs = list(_following(when, now, options["count"]))
         head = _in_words(options["cron"], words, zone)
@@ -85,6 +97,9 @@ def _check(options: dict[str, Any]) -> None:
         raise usage_error("Give either the NAME of a schedule or --cron EXPR.")
     if options["name"] and options["timezone"]:
         raise usage_error("--timezone goes with --cron; a schedule has a zone of its own.")
+    for option in ("dialect", "gap", "repeat", "seed"):
+        if options["name"] and options[option]:
+            raise usage_error(f"--{option} goes with --cron; a schedule has its own rules.")
     if not 1 <= options["count"] <= MOST:
         raise usage_error(f"--count is {options['count']}. Give a number from 1 to {MOST:,}.")
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from schedules import catalog
 from schedules.management.output import counted, local, printable
 from schedules.management.script import ScriptCommand, author, moment, usage_error
-from schedules.management.selection import add_selection, names_many, selected
+from schedules.management.selection import add_target, names_many, targets
 from schedules.management.shapes import read_again, schedule_shape
 from schedules.querysets import database_now
 
@@ -20,7 +20,7 @@ class Command(ScriptCommand):
     help = "Pause schedules. Runs that exist go on; what falls into the pause is not made up for."
 
     def arguments(self, parser: CommandParser) -> None:
-        add_selection(parser)
+        add_target(parser)
         parser.add_argument(
             "--until", metavar="T", default="", help="a time, or a length such as 2h (default: until resumed)"
         )
@@ -33,7 +33,7 @@ class Command(ScriptCommand):
             raise usage_error(f"--until {local(until)} is not in the future; it is {local(now)}.")
         if len(options["note"]) > LONGEST_NOTE:
             raise usage_error(f"--note has {len(options['note'])} characters; it may have {LONGEST_NOTE}.")
-        chosen = selected(options)
+        chosen = targets(options)
         catalog.pause([row.pk for row in chosen], by=author(), until=until, note=options["note"])
         shapes = [schedule_shape(row, now=now) for row in read_again(chosen)]
         end = f"until {local(until)}" if until else "until somebody resumes"

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from schedules import catalog
 from schedules.management.output import counted, local, printable
 from schedules.management.script import ScriptCommand, author
-from schedules.management.selection import add_selection, names_many, selected
+from schedules.management.selection import add_target, names_many, targets
 from schedules.management.shapes import read_again, schedule_shape, zone_of
 from schedules.models import Schedule
 from schedules.querysets import database_now
@@ -19,10 +19,10 @@ class Command(ScriptCommand):
     help = "Resume paused or disabled schedules. What fell into the pause is not made up for."
 
     def arguments(self, parser: CommandParser) -> None:
-        add_selection(parser)
+        add_target(parser)
 
     def run(self, options: dict[str, Any]) -> None:
-        chosen = selected(options)
+        chosen = targets(options)
         catalog.resume([row.pk for row in chosen], by=author())
         rows, now = read_again(chosen), database_now()
         shapes = [schedule_shape(row, now=now) for row in rows]

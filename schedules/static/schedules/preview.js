@@ -4,7 +4,7 @@
   const form = document.getElementById("schedule_form");
   const place = document.getElementById("preview");
   if (!form || !place) return;
-  const names = ["when", "dialect", "timezone", "start_time", "expires"];
+  const names = ["when", "dialect", "timezone", "gap", "repeat", "name", "start_time", "expires"];
   let timer = 0;
   let asked = 0;
 

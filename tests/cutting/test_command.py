@@ -1,0 +1,100 @@
+"""`cut_over` as an operator sees it, and what a later import makes of the lines that are out."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from schedules import cutting_over
+from schedules.models import Schedule
+from tests.cutting.stage import CRONTAB, LINES, Clock, run
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may edit a crontab")
+
+
+@pytest.fixture(autouse=True)
+def middle_of_a_minute(monkeypatch):
+    monkeypatch.setattr(cutting_over, "Clock", Clock)
+
+
+def test_it_says_who_runs_what_from_when_on_and_how_to_go_back(call, crons_file):
+    done = call("cut_over", crons_file)
+
+    assert done.status == 0
+    assert f"Cut over in {crons_file} (3)" in done.out
+    assert "sync    3     */5 * * * *" in done.out
+    assert f"To go back: manage.py cut_over --undo {crons_file}" in done.out
+
+    back = call("cut_over", "--undo", "--name", "backup")
+    assert f"Back in {crons_file} (1)" in back.out
+    assert "cron runs these lines again from" in back.out
+    assert crons_file.read_text().splitlines()[3] == LINES[1]
+
+
+def test_json_names_each_line_and_who_runs_it(call, crons_file):
+    found = call("cut_over", crons_file, "--line", 4, "--json").json
+    assert (found["done"], found["refused"]) == (True, [])
+    assert [(it["name"], it["line"], it["run_by"]) for it in found["lines"]] == [("backup", 4, "beatkeeper")]
+
+
+def test_a_refusal_is_status_1_and_names_the_line(call, crons_file):
+    crons_file.write_text(CRONTAB.replace("--full", "--half"))
+    done = call("cut_over", crons_file)
+    assert done.status == 1
+    assert f'{crons_file}:4: the line of "backup" is not in the file as it was imported' in done.out
+    assert done.err == "Nothing was changed because of 1 objection."
+
+
+def test_a_dry_run_says_so(call, crons_file):
+    done = call("cut_over", crons_file, "--dry-run")
+    assert "To be cut over in" in done.out
+    assert done.out.rstrip().endswith("Nothing was changed (dry run).")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--line", "3"]])
+def test_something_has_to_be_named(call, arguments):
+    assert call("cut_over", *arguments).status == 2
+
+
+def test_one_crontab_at_a_time(call, crons_file):
+    Schedule.objects.filter(name="up").update(source="/etc/other")
+    assert "several crontabs" in call("cut_over", "--name", "up", "--name", "sync").err
+
+
+def test_a_hostile_name_is_escaped(call, crons_file):
+    Schedule.objects.filter(name="up").update(name="up\x1b[31m")
+    assert "\x1b" not in call("cut_over", crons_file).out
+
+
+def test_an_import_after_the_cut_over_leaves_the_schedules_as_they_are(call, crons_file):
+    call("import_crontab", crons_file, "--format", "system")
+    names = set(Schedule.objects.values_list("name", flat=True))
+    call("cut_over", crons_file)
+
+    again = call("import_crontab", crons_file, "--format", "system", "--json").json
+
+    assert {it["name"] for it in again["unchanged"]} == names
+    assert (again["gone"], again["created"], again["changed"]) == ([], [], [])
+    run(crons_file, undo=True)
+    assert crons_file.read_text() == CRONTAB
+
+
+def test_a_setting_above_a_line_that_is_out_still_reaches_its_schedule(call, crons_file):
+    call("import_crontab", crons_file, "--format", "system")
+    call("cut_over", crons_file)
+    crons_file.write_text(crons_file.read_text().replace("PATH=/bin", "PATH=/opt/bin"))
+
+    call("import_crontab", crons_file, "--format", "system")
+
+    assert Schedule.objects.get(name="backup").environment == [["PATH", "/opt/bin"]]
+
+
+def test_what_another_installation_took_out_stays_a_comment_and_is_told(call, crons_file):
+    call("cut_over", crons_file)
+    Schedule.objects.get(name="backup").cut_overs.all().delete()
+
+    again = call("import_crontab", crons_file, "--format", "system", "--json").json
+
+    assert [it["name"] for it in again["gone"]] == ["backup"]
+    assert any("another installation" in it["reason"] for it in again["warnings"])
