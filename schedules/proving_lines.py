@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from schedules.accounts import Accounts
+from schedules.cut_over_plan import read_as_cron_had_them
 from schedules.errors import NotPossible
 from schedules.import_sources import printable_path, read
 from schedules.import_values import Reading, Source
@@ -118,6 +119,7 @@ def _on_disk(name: str) -> list[File]:
     sources = read([name], _reading(first, is_folder=os.path.isdir(name)) if first else Reading())
     if sources.refused:
         raise NotPossible(f"{sources.refused[0].file}: {sources.refused[0].text}")
+    read_as_cron_had_them(sources)
     here = [_as_on_disk(source, known.get(source.label)) for source in sources.found]
     return here + vanished(sorted(known.keys() - {file.source for file in here}))
 

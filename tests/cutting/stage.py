@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from schedules import cutting_over
+from schedules import cutting_over, host_clock
 from schedules.cut_over_plan import Wanted
 from schedules.cutting_over import Report, Request
 from schedules.models import Beat, Schedule
@@ -18,7 +18,7 @@ LINES = ("*/5 * * * * root /bin/sync", "30 2 * * * root /bin/backup --full", "@r
 CRONTAB = "# jobs\nPATH=/bin\n" + "".join(f"{line}\n" for line in LINES)
 
 
-class Clock(cutting_over.Clock):
+class Clock(host_clock.Clock):
     """Agrees with the database to the minute and stands at `second`; sleeping moves it on."""
 
     def __init__(self, second: float = 20, apart: float = 0) -> None:

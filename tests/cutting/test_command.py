@@ -80,6 +80,16 @@ def test_an_import_after_the_cut_over_leaves_the_schedules_as_they_are(call, cro
     assert crons_file.read_text() == CRONTAB
 
 
+def test_the_proof_reads_lines_that_are_out_as_what_they_were(call, crons_file):
+    call("import_crontab", crons_file, "--format", "system")
+    call("cut_over", crons_file)
+
+    proof = call("prove_import", crons_file)
+
+    assert proof.status == 0, proof.out
+    assert "identical" in proof.out
+
+
 def test_a_setting_above_a_line_that_is_out_still_reaches_its_schedule(call, crons_file):
     call("import_crontab", crons_file, "--format", "system")
     call("cut_over", crons_file)

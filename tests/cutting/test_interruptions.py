@@ -61,6 +61,20 @@ def test_a_lock_that_always_takes_too_long_is_an_error_and_changes_nothing(crons
     assert set(modes().values()) == {"shadow"}
 
 
+def lose_the_answer():
+    """The next commit happens, and nobody hears of it."""
+
+    class Lost:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def commit(self):
+            real.commit()
+            raise OperationalError("the answer is lost")
+
+    real, connection.connection = connection.connection, Lost()
+
+
 def failing_commit(monkeypatch, *, commits):
     """The commit after the file was replaced fails; with `commits` it succeeds, and its answer is lost."""
     replace = crontab_edit.CrontabFileOnDisk.replace
@@ -68,20 +82,9 @@ def failing_commit(monkeypatch, *, commits):
     def then_fail(self, content, *, expected):
         replace(self, content, expected=expected)
         monkeypatch.setattr(crontab_edit.CrontabFileOnDisk, "replace", replace)
-        if commits:
-            commit = connection.connection.commit
-
-            class Lost:
-                def __getattr__(self, name):
-                    return getattr(real, name)
-
-                def commit(self):
-                    commit()
-                    raise OperationalError("the answer is lost")
-
-            real, connection.connection = connection.connection, Lost()
-        else:
+        if not commits:
             raise OperationalError("the database went away")
+        lose_the_answer()
 
     monkeypatch.setattr(crontab_edit.CrontabFileOnDisk, "replace", then_fail)
 
@@ -193,6 +196,28 @@ def test_a_file_that_cannot_be_written_on_the_way_back_leaves_the_schedules_live
     with pytest.raises(NotPossible, match="live as before"):
         run(crons_file, undo=True)
     assert (crons_file.read_text(), set(modes().values())) == (out, {"live"})
+
+
+@pytest.mark.parametrize("commits", [False, True])
+def test_a_commit_on_the_way_back_whose_answer_is_lost(crons_file, monkeypatch, commits):
+    run(crons_file)
+    shadow = catalog.make_shadow
+
+    def then_lose(*args, **kwargs):
+        shadow(*args, **kwargs)
+        if not commits:
+            raise OperationalError("the database went away")
+        lose_the_answer()
+
+    monkeypatch.setattr(catalog, "make_shadow", then_lose)
+    if commits:
+        run(crons_file, undo=True)
+    else:
+        with pytest.raises(NotPossible, match="Nothing was changed"):
+            run(crons_file, undo=True)
+
+    assert nobody_or_both(crons_file) == []
+    assert set(modes().values()) == {"shadow" if commits else "live"}
 
 
 @pytest.mark.parametrize("undo", [False, True])
