@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.test import TransactionTestCase
@@ -22,6 +23,7 @@ DIRECTORY = pytest.StashKey[TemporaryDirectory[str] | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _choose_examples()
     database = settings.DATABASES["default"]
     is_sqlite = database["ENGINE"].endswith("sqlite3")
     # A file, because an SQLite database in memory cannot be opened twice with a file's locking; a name
@@ -33,6 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
     # The real one is slow by design, and every test with an account would pay for it.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     app.conf.update(broker_url="memory://", broker_transport=None, broker_transport_options={})
+
+
+def _choose_examples() -> None:
+    """Few and new ones at each run of a developer; many and always the same where a change is judged.
+
+    No example has a deadline: the machine may be busy.
+    """
+    slow = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+    hypothesis.settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=slow)
+    hypothesis.settings.register_profile("judge", deadline=None, derandomize=True, suppress_health_check=slow)
+    hypothesis.settings.load_profile("judge" if os.environ.get("CI") == "true" else "quick")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
