@@ -29,8 +29,8 @@ from schedules.snapshot import snapshot
 BATCH = 200
 """Schedules whose revisions are in memory at once."""
 
-STARTED, NOT_STARTED, CANCELLED = "started", "not started yet", "cancelled before they started"
-SKIPPED = "skipped: "
+STARTED, NOT_STARTED, CANCELLED = "started", "not_started_yet", "cancelled_before_start"
+SKIPPED = "skipped_"
 """What a run is counted under; skipped ones with their reason behind it."""
 
 
@@ -211,7 +211,7 @@ def _row(values: tuple[Any, ...]) -> Row:
 
 def _became(state: str, reason: str, started_at: datetime | None) -> str:
     if state == State.SKIPPED:
-        return SKIPPED + reason.replace("_", " ")
+        return SKIPPED + reason
     if started_at is not None:
         return STARTED
     return NOT_STARTED if state in WAITING else CANCELLED

@@ -1,6 +1,7 @@
 """What cron's log says it started, beside what the schedules would have started, or did.
 
-The log is read in `log_files` and `rules.cron_log`, paired in `rules.pairing`. Compared is only the time
+The log is read in `log_files` and `rules.cron_log`, its starts are given to schedules in `log_matching`
+and paired with due instants in `rules.pairing`. Compared is only the time
 in which both sides were watching: the log's first to last line, from the moment on at which a schedule
 came to be, up to the first instant that beat has not decided, and not while its line was cut over.
 Called by the command `compare_cron`.
@@ -10,26 +11,23 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min
 
-from schedules import conf
+from schedules import conf, log_matching
 from schedules.errors import NotPossible
 from schedules.models import CronComparison, CutOver, Run, Schedule
-from schedules.rules.cron_log import CronLog, Start, logged, without_pid
+from schedules.rules.cron_log import CronLog
 from schedules.rules.definition import Kind
 from schedules.rules.pairing import pair
 from schedules.rules.states import BY_THE_CLOCK, Reason, State
 
 SHOWN = 5
 """Instants that each difference names; the counts tell of all."""
-
-MOST_UNKNOWN = 200
-"""Commands of no schedule that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ class Line:
         return bool(self.schedule) and bool(self.only_cron or self.only_us)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Instant:
     """A due instant of a schedule: when we decided it or started it, and whether a command ran."""
 
@@ -102,12 +100,12 @@ def compare(
         .select_related("interval")
         .order_by("source", "source_line", "name")
     )
-    grouped, unknown = _by_group(starts, schedules)
+    grouped, unknown = log_matching.by_group(starts, schedules)
     instants = _instants(schedules, span)
     spans = {row.pk: _watched(row, span, now) for row in schedules}
     cut_over = _cut_over(schedules)
     lines: list[Line] = []
-    for group in _groups(schedules):
+    for group in log_matching.groups(schedules):
         key = group[0].pk
         if not grouped[key] and not any(row.source for row in group):
             continue  # neither imported nor in the log: cron never knew it
@@ -152,61 +150,6 @@ def _watched(row: Any, span: Span, now: datetime) -> Span:
     if row.next_run_at is not None and row.next_run_at <= until:
         until = row.next_run_at - timedelta(seconds=1)
     return Span(since=since, until=until)
-
-
-def _key(row: Schedule) -> tuple[str, str]:
-    return row.run_as, logged(row.command)
-
-
-def _groups(schedules: Sequence[Schedule]) -> list[list[Schedule]]:
-    """Those that a log cannot tell apart."""
-    found: dict[tuple[str, str], list[Schedule]] = defaultdict(list)
-    for row in schedules:
-        if row.cron.strip() != "@reboot" and row.has_own_timing:
-            found[_key(row)].append(row)
-    return list(found.values())
-
-
-def _by_group(
-    starts: Iterable[Start], schedules: Sequence[Schedule]
-) -> tuple[dict[int, list[datetime]], dict[tuple[str, str], list[datetime]]]:
-    """Starts by the first schedule of their group; and those of no schedule, by account and command."""
-    finder = _Finder(schedules)
-    known: dict[int, list[datetime]] = defaultdict(list)
-    unknown: dict[tuple[str, str], list[datetime]] = defaultdict(list)
-    for start in starts:
-        key = finder.find(start)
-        if key is not None:
-            known[key].append(start.at)
-        elif (start.account, start.command) in unknown or len(unknown) < MOST_UNKNOWN:
-            unknown[start.account, start.command].append(start.at)
-    return known, unknown
-
-
-class _Finder:
-    """From an account and a logged command to the first schedule of its group."""
-
-    def __init__(self, schedules: Sequence[Schedule]) -> None:
-        self._exact: dict[tuple[str, str], int] = {}
-        for row in schedules:
-            self._exact.setdefault(_key(row), row.pk)
-        self._found: dict[tuple[str, str, bool], int | None] = {}
-
-    def find(self, start: Start) -> int | None:
-        asked = (start.account, start.command, start.is_cut)
-        if asked not in self._found:
-            self._found[asked] = self._search(start)
-        return self._found[asked]
-
-    def _search(self, start: Start) -> int | None:
-        for command in (start.command, without_pid(start.command)):
-            for account in (start.account, ""):  # "": the worker's own account, whichever that is
-                if (pk := self._exact.get((account, command))) is not None:
-                    return pk
-        if not start.is_cut:
-            return None
-        heads = [pk for (who, command), pk in self._exact.items() if command.startswith(start.command)]
-        return heads[0] if len(heads) == 1 else None
 
 
 def _instants(schedules: Sequence[Schedule], span: Span) -> dict[int, list[Instant]]:

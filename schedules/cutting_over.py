@@ -11,52 +11,34 @@ both: most jobs must not run twice, and what was not started is on record as the
 open CutOver whose schedule is a shadow is such an interruption; the same command completes it.
 
 All of it happens in the middle of one minute (`rules.safe_minute`), by the clock of this host, which
-has to agree with the database's. What the steps are for each line is found in `cut_over_plan`.
+has to agree with the database's. What the steps are for each line is found in `cut_over_plan`, what
+speaks against them in `cut_over_objections`.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
 from schedules import catalog
 from schedules.crontab_edit import Crontab, write_backup
-from schedules.cut_over_plan import Move, Objection, Wanted, crontab_of, moves, objections
+from schedules.cut_over_objections import Objection, objections
+from schedules.cut_over_plan import Move, Wanted, crontab_of, moves
 from schedules.errors import NotPossible
+from schedules.host_clock import CLOCKS_AGREE, Clock
 from schedules.models import CutOver, Schedule
 from schedules.querysets import database_now
 from schedules.rules import cut_over_lines
 from schedules.rules.definition import Mode
 from schedules.rules.safe_minute import LAST_CHANCE, is_in_time, next_minute, seconds_to_wait
 
-CLOCKS_AGREE = 1.0
-"""Seconds by which this host's clock, which cron follows, may differ from the database's."""
-
 TRIES = 3
 """Minutes in which it is tried, where a lock is not to be had in time."""
-
-
-class Clock:
-    """This host's clock. Tests bring one of their own."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def apart(self) -> float:
-        """Seconds between this clock and the database's, whatever a round trip to it takes."""
-        before = self.now()
-        theirs = database_now()
-        after = self.now()
-        return max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
 
 
 class TooLate(NotPossible):
@@ -167,13 +149,8 @@ class _Act:
     def __init__(
         self, request: Request, crontab: Crontab, content: bytes, report: Report, clock: Clock
     ) -> None:
-        self.request, self.crontab, self.content, self.report, self.clock = (
-            request,
-            crontab,
-            content,
-            report,
-            clock,
-        )
+        self.request, self.crontab, self.report, self.clock = request, crontab, report, clock
+        self.content = content
         self.todo = _to_do(report.moves, undo=request.undo)
         self.fresh: list[int] = []
         self.effective_at = next_minute(clock.now())
@@ -289,10 +266,7 @@ class _CutOver(_Act):
 class _Undo(_Act):
     def act(self) -> Report:
         live = [move.schedule.pk for move in self.todo if move.is_live and move.schedule]
-        with transaction.atomic():
-            Schedule.objects.lock(live)
-            self._check_time()
-            catalog.make_shadow(live, by=self.request.by, note=f"back to {self.crontab.place}"[:255])
+        self._stop(live)
         new = cut_over_lines.put_back(self.content, [it.taken.mark for it in self.todo if it.taken])
         try:
             self._check_time()
@@ -303,6 +277,20 @@ class _Undo(_Act):
         rows = [move.row.pk for move in self.todo if move.row]
         CutOver.objects.filter(pk__in=rows).update(undone_at=database_now(), undone_by=self.request.by)
         return self._done()
+
+    def _stop(self, live: list[int]) -> None:
+        """Shadows from now on, committed. Where the answer to the commit is lost, the rows tell."""
+        try:
+            with transaction.atomic():
+                Schedule.objects.lock(live)
+                self._check_time()
+                catalog.make_shadow(live, by=self.request.by, note=f"back to {self.crontab.place}"[:255])
+        except DatabaseError as error:
+            are_live = _are_live(live)
+            if are_live is None:
+                raise Interrupted(self._nobody_runs()) from error
+            if are_live:
+                raise NotPossible(f"The database refused ({error}). Nothing was changed.") from error
 
     def _reverse(self, live: list[int], error: BaseException) -> None:
         """The schedules are shadows and the lines are not back: live again, in the same minute."""
@@ -318,9 +306,13 @@ class _Undo(_Act):
 
 
 def _are_live(pks: Sequence[int]) -> bool | None:
-    """What the database holds now, asked anew; None where it does not answer."""
+    """What the database holds, over a new connection; None where it does not answer.
+
+    Under the lock, which waits for a commit that is still on its way.
+    """
     try:
         connection.close()
-        return not Schedule.objects.filter(pk__in=pks).exclude(mode=Mode.LIVE).exists()
+        with transaction.atomic():
+            return all(row.mode == Mode.LIVE for row in Schedule.objects.lock(pks))
     except DatabaseError:
         return None

@@ -13,11 +13,20 @@ APP = Path(__file__).parent.parent / "schedules"
 RULES = {"rules", "errors"}
 IO = {
     *("models", "querysets", "bulk", "conf", "events", "revisions", "occurrences", "process", "work"),
-    *("commands", "task_calls", "patterns", "pool", "runner", "statements", "import_sources", "import_planning"),
+    *(
+        "commands",
+        "task_calls",
+        "patterns",
+        "pool",
+        "runner",
+        "statements",
+        "import_sources",
+        "import_planning",
+    ),
     *("accounts", "import_files", "import_values", "import_reading", "import_copies"),
     *("crontab_wants", "manifest_files", "manifest_rows", "applying_plan"),
     *("proving_lines", "proving_cases", "proving_edits"),
-    *("crontab_edit", "cut_over_plan", "log_files"),
+    *("crontab_edit", "cut_over_plan", "cut_over_objections", "host_clock", "log_files", "log_matching"),
     *("snapshot", "histories", "evidence", "explanation", "explaining_runs", "explaining_silence"),
     *("checking_subject", "checking_process", "checking_child", "checking_files", "checking_cron"),
 }
@@ -30,7 +39,18 @@ FLOWS = {
     *("cutting_over", "comparing"),
     *("checking", "checking_work"),
 }
-ENTRY = {"beat", "parts", "tasks", "control", "admin", "management", "apps", "checks", "signals", "templatetags"}
+ENTRY = {
+    "beat",
+    "parts",
+    "tasks",
+    "control",
+    "admin",
+    "management",
+    "apps",
+    "checks",
+    "signals",
+    "templatetags",
+}
 
 LAYERS = {name: level for level, names in enumerate((RULES, IO, FLOWS, ENTRY)) for name in names}
 STANDALONE = "tests/test_layers.py has no layer for it: say where it belongs"

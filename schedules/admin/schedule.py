@@ -29,7 +29,7 @@ from schedules.admin.filters import (
 )
 from schedules.admin.lists import TimedChangeList
 from schedules.admin.schedule_actions import ScheduleActions
-from schedules.admin.schedule_form import shadow_pill
+from schedules.admin.schedule_form import mode_pill
 from schedules.models import Schedule
 from schedules.rules.states import ACTIVE
 
@@ -38,9 +38,11 @@ class ScheduleChangeList(TimedChangeList):
     def complete(self, rows: list[Schedule]) -> None:
         pks = [row.pk for row in rows]
         found, checks = queries.last_runs(pks, presentation.STRIP), queries.command_checks(pks)
+        moved = queries.cut_over(pks)
         for row in rows:
             row.last_runs = found.get(row.pk, [])
             row.checks = checks.get(row.pk, [])
+            row.is_cut_over = row.pk in moved
             row.list_url = self.list_url
             row.may = self.may
 
@@ -79,7 +81,7 @@ class ScheduleAdmin(ExplainPage, CommandChecks, ScheduleActions):
         why = format_html(' <small class="bk-why">{}</small>', visible(words.first_line(found.why, 90)))
         shown = found.word in ("paused", "not usable")
         pill = presentation.pill(found.word, found.tone, found.why)
-        return format_html("{} {}{}", pill, shadow_pill(row), why if shown else "")
+        return format_html("{} {}{}", pill, mode_pill(row, is_cut_over=row.is_cut_over), why if shown else "")
 
     @admin.display(description="Schedule", ordering="name")
     def title(self, row: Schedule) -> SafeString:

@@ -29,6 +29,7 @@ from schedules.querysets import database_now
 from schedules.rules.definition import Mode
 
 SHADOW = "It records what would start, and starts nothing but what somebody runs by hand."
+INTERRUPTED = "Its cut-over was interrupted: perhaps neither cron nor Beatkeeper runs it. Repeat it."
 _NOT_COPIED = ("name", "start_time", "expires", "enabled")
 
 
@@ -182,12 +183,13 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
     runs = queries.last_runs([schedule.pk], presentation.STRIP).get(schedule.pk, [])
     over = [run for run in runs if run.is_final]
     zone = form.initial["timezone"]
+    cut_over = queries.cut_over([schedule.pk]).get(schedule.pk)
     return {
         "schedule": schedule,
         "name": presentation.name(schedule.name),
         "state": presentation.health_pill(schedule, now),
-        "shadow": shadow_pill(schedule),
-        "cut_over": queries.cut_over([schedule.pk]).get(schedule.pk),
+        "shadow": mode_pill(schedule, is_cut_over=cut_over is not None),
+        "cut_over": cut_over,
         "health": presentation.health(schedule, now),
         "stopped": schedule.is_paused(now) or not schedule.enabled,
         "next_run": presentation.moment(schedule.next_run_at, now, zone),
@@ -198,9 +200,13 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
     }
 
 
-def shadow_pill(schedule: Schedule) -> SafeString | str:
-    """ "shadow", or nothing where the schedule is live."""
-    return presentation.pill("shadow", "busy", SHADOW) if schedule.mode == Mode.SHADOW else ""
+def mode_pill(schedule: Schedule, *, is_cut_over: bool) -> SafeString | str:
+    """ "shadow", or that its line was taken out of the crontab as well; nothing where it is live."""
+    if schedule.mode == Mode.LIVE:
+        return ""
+    if is_cut_over:
+        return presentation.pill("interrupted", "bad", INTERRUPTED)
+    return presentation.pill("shadow", "busy", SHADOW)
 
 
 def _last(run: Any, now: Any) -> SafeString:

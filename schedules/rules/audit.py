@@ -120,7 +120,8 @@ class _Walk:
         self.verdict = Verdict()
         self._due = history.due(start, end)
         self._head: Instant | None = next(self._due, None)
-        self._past = {moment.at: moment for moment in history.past_moments if start <= moment.at < end}
+        past = (moment for moment in reversed(history.past_moments) if start <= moment.at < end)
+        self._past = {moment.at: moment for moment in past}  # set again, it still fires once: the first time
         self._taken: Row | None = None
         self._gap: _Gap | None = None
 
@@ -133,11 +134,12 @@ class _Walk:
             self._close_gap(at_end=True)
             for instant in self._past.values():
                 self._note_missing(instant)
-                self._close_gap()
+                self._close_gap(at_end=True)
 
     def take(self, row: Row) -> None:
-        if (past := self._past.pop(row.scheduled_for, None)) and row.created_at >= past.version.changed_at:
-            self._count(row, 1)  # it may lie among instants of earlier revisions that have rows of their own
+        past = self._past.pop(row.scheduled_for, None)
+        if past is not None and self._is_of(row, past):
+            self._count(row, 1)
         elif row.until is not None:
             self._take_range(row, row.until)
         elif self._head is not None and self._head.at == row.scheduled_for:
@@ -147,6 +149,13 @@ class _Walk:
             self._note_doubled(row, row.scheduled_for, 1)
         else:
             self._refuse(row)
+
+    def _is_of(self, row: Row, past: Instant) -> bool:
+        """Whether the row is that of a past moment: it may lie among instants of earlier revisions that have
+        rows of their own. What an edit settles is decided at its very moment, under the revision before."""
+        if row.created_at == past.version.changed_at:
+            return not any(self.history.due(past.at, past.at + TICK))
+        return row.created_at > past.version.changed_at
 
     def _take_range(self, row: Row, until: datetime) -> None:
         instants = self.history.due(row.scheduled_for, until + TICK)

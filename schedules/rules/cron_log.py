@@ -41,7 +41,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class CronLog:
-    """`first` and `last` are the times of the first and last line of any kind; None: no line had one."""
+    """`first` and `last` are the times of the first and last line of any kind; None: no line had one.
+
+    With `is_full` there were more starts than are kept, and `last` is the time of the last that is.
+    """
 
     starts: tuple[Start, ...]
     first: datetime | None
@@ -144,13 +147,13 @@ class _Reader:
 
     def log(self, zone: tzinfo, written_at: datetime) -> CronLog:
         newest = self.found[-1][0] if self.found else self.first
-        last = self._stamp(self.last_line) or newest
+        is_full = len(self.found) >= MOST_STARTS
+        last = (None if is_full else self._stamp(self.last_line)) or newest
         year = _year_of_last(last, zone, written_at) - (last.year if last else 0)
         clock = _WallClock(zone, year)
         first = clock.instant(self.first) if self.first else None
         starts = [Start(at, *what) for stamp, what in self.found if (at := clock.instant(stamp)) is not None]
         end = clock.instant(last) if last else None
-        is_full = len(self.found) >= MOST_STARTS
         return CronLog(tuple(starts), first, end, self.lines, is_full)
 
 

@@ -14,7 +14,7 @@ LIST = "admin:schedules_croncomparison_changelist"
 
 
 def line(schedule: str, pk: int | None = None, **values: object) -> dict[str, object]:
-    given = {
+    given: dict[str, object] = {
         "schedule": schedule,
         "id": pk,
         "account": "root",
@@ -162,6 +162,7 @@ def test_a_cut_over_that_was_interrupted_is_told_on_the_page(root):
     row = make_schedule(mode="shadow", source="/etc/cron.d/jobs")
     cut_over(row)
     assert "was interrupted" in root.get(form_url(row.pk)).content.decode()
+    assert ">interrupted</span>" in root.get(SCHEDULES).content.decode()
     Schedule.objects.update(mode="live")
     text = root.get(form_url(row.pk)).content.decode()
     assert ("was interrupted" in text, "Instead of cron" in text) == (False, True)

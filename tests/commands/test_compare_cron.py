@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from schedules.models import CronComparison, CutOver, Revision, Run, Schedule
+from schedules.rules import cron_log
 from tests.factories import last_minute, make_schedule
 
 COMMAND = "/bin/sync --all"
@@ -188,6 +189,21 @@ def test_commands_are_compared_as_cron_writes_them(call, noon, log, stored, logg
 def test_boot_lines_are_not_compared(call, noon, log):
     imported(cron="@reboot")
     assert call("compare_cron", "--log", log(line(noon)), "--json").json["schedules"] == []
+
+
+def test_a_boot_line_with_the_same_command_hides_no_other(call, noon, log):
+    imported("boot", cron="@reboot", source_line=1)
+    decided(imported(), noon)
+    found = call("compare_cron", "--log", log(line(second(noon))), "--json").json
+    assert [(it["schedule"], it["matched"]) for it in found["schedules"]] == [("sync", 1)]
+
+
+def test_a_log_with_too_many_starts_is_compared_up_to_where_it_was_read(call, noon, log, monkeypatch):
+    monkeypatch.setattr(cron_log, "MOST_STARTS", 3)
+    decided(imported(), *minutes(noon, 0, 5, 10, 15, 20))
+    done = call("compare_cron", "--log", log(*(line(second(at)) for at in minutes(noon, 0, 5, 10, 15, 20))))
+    assert done.status == 0
+    assert "Compare it in parts" in done.err
 
 
 def test_a_gzipped_log_and_several_files(call, noon, log):

@@ -75,9 +75,9 @@ def apply(driver: Driver, edit: tuple[str, object]) -> None:
         case "moment", timedelta() as distance:
             clocked = ClockedSchedule.objects.create(clocked_time=driver.now + distance)
             driver.change(cron="", interval=None, clocked=clocked, one_off=True)
-        case "pause", length:
+        case "pause", (timedelta() | None) as length:
             driver.pause(length)
-        case "verb", verb:
+        case "verb", str() as verb:
             driver.each(getattr(catalog, verb))
         case "expires", length:
             driver.change(expires=length and driver.now + length)

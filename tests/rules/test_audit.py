@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from schedules.rules.audit import MOST_FINDINGS, Row, Standing, Verdict, Wrong, judge
 from schedules.rules.history import History, Version
-from schedules.rules.timing import BootTiming, CronTiming, IntervalTiming, MomentTiming, NoTiming, Timing
+from schedules.rules.timing import (
+    BootTiming,
+    CronTiming,
+    IntervalTiming,
+    MomentTiming,
+    NoTiming,
+    Timing,
+    WindowTiming,
+)
 
 BEGIN = datetime(2026, 10, 25, tzinfo=UTC)
 END = BEGIN + timedelta(days=1)
@@ -181,6 +189,18 @@ def test_a_moment_fires_once_even_if_it_was_past_when_it_was_set(hours):
     assert found(verdict(versions, [])) == [(Wrong.MISSING, at(hours), 1)]
 
 
+def test_what_an_edit_settles_is_not_taken_for_the_moment_that_it_sets():
+    again = WindowTiming(MomentTiming(at(5)), not_after=at(20))
+    versions = [version(1, 2, MomentTiming(at(5))), version(2, 12, again)]
+    assert verdict(versions, [row(1, 5, created_at=at(12))]).is_clean
+
+
+def test_a_past_moment_that_is_set_again_has_its_run_already():
+    again = WindowTiming(MomentTiming(at(1)), not_after=at(20))
+    versions = [version(1, 2, MomentTiming(at(1))), version(2, 12, again)]
+    assert verdict(versions, [row(1, 1, created_at=at(2.1))]).is_clean
+
+
 @pytest.mark.parametrize("off", [{"enabled": False}, {"paused_until": at(14)}])
 def test_a_moment_that_passed_while_it_was_off_is_not_due(off):
     versions = [version(1, 12, MomentTiming(at(1)), **off), version(2, 15, MomentTiming(at(1)))]
@@ -224,6 +244,8 @@ def test_the_time_before_somebody_disabled_it_elsewhere_is_not_judged():
     versions = [version(1, -24), version(2, 10.5, enabled=False, changed_by="outside")]
     judged = verdict(versions, ALL_DAY[:8])
     assert (judged.is_clean, judged.due, len(judged.unjudged)) == (True, 8, 1)
+    moment = [version(1, -24, MomentTiming(at(-30))), replace(versions[1], timing=MomentTiming(at(-30)))]
+    assert verdict(moment, [], start=at(-40)).is_clean
     # ... but only from the last row on, and only where the edit came from elsewhere.
     assert found(verdict(versions, [*ALL_DAY[:4], *ALL_DAY[5:8]])) == [(Wrong.MISSING, at(4), 1)]
     ours = [versions[0], replace(versions[1], changed_by="ann")]

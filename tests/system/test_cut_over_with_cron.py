@@ -57,9 +57,12 @@ def cron(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     spool.write_text(f"# mine\n* * * * * {JOB.format(file=tmp_path / 'user')}\n")
     spool.chmod(0o600)
     process = subprocess.Popen(["unshare", "--mount", "bash", "-c", NAMESPACE, "cron", str(tmp_path)])
-    yield process
-    process.terminate()
-    process.wait()
+    try:
+        wait_for((tmp_path / "run" / "crond.pid").exists, lambda: "the daemon does not start", seconds=20)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture

@@ -76,12 +76,11 @@ def _verdict(done: Audit) -> str:
 def _became(done: Audit) -> str:
     """ " (39,000 started, 2,100 skipped: overlap 12, missed 2,088)"."""
     became = done.became
-    parts = [f"{count:,} {word}" for word, count in sorted(became.items()) if not word.startswith(SKIPPED)]
-    skipped = {
-        word.removeprefix(SKIPPED): count for word, count in became.items() if word.startswith(SKIPPED)
-    }
+    others = {word: count for word, count in became.items() if not word.startswith(SKIPPED)}
+    parts = [f"{count:,} {_words(word)}" for word, count in sorted(others.items())]
+    skipped = {word.removeprefix(SKIPPED): became[word] for word in became if word.startswith(SKIPPED)}
     if skipped:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(skipped.items()))
+        reasons = ", ".join(f"{_words(reason)} {count:,}" for reason, count in sorted(skipped.items()))
         parts.append(f"{sum(skipped.values()):,} skipped: {reasons}")
     return f" ({', '.join(parts)})" if parts else ""
 

@@ -9,7 +9,8 @@ from django.core.management.base import CommandParser
 
 from schedules import catalog
 from schedules.crontab_edit import ACCOUNT_LABEL
-from schedules.cut_over_plan import Move, Objection, Wanted
+from schedules.cut_over_objections import Objection
+from schedules.cut_over_plan import Move, Wanted
 from schedules.cutting_over import Report, Request, run
 from schedules.management.output import counted, iso, local, printable, table
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
