@@ -36,13 +36,13 @@ class StateFilter(Filter):
     parameter_name = "is"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(word, word) for word in ("live", "overdue", "paused", "disabled", "not usable")]
+        return [(word, word) for word in ("enabled", "overdue", "paused", "disabled", "not usable")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         now = database_now()
         paused, sound = Q(paused_until__gt=now), Q(timing_error="")
         conditions = {
-            "live": Q(enabled=True) & ~paused & sound,
+            "enabled": Q(enabled=True) & ~paused & sound,
             "overdue": Q(enabled=True, next_run_at__lt=now - timedelta(minutes=1)),
             "paused": Q(enabled=True) & paused & sound,
             "disabled": Q(enabled=False) & sound,

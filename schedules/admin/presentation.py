@@ -112,7 +112,7 @@ def health(schedule: Schedule, now: datetime) -> Health:
         return Health("paused", _MENDED, _pause(schedule, now))
     if schedule.next_run_at is not None and schedule.next_run_at < now - _LATE:
         return Health("overdue", _BAD, "It was due more than a minute ago. Is beat running?")
-    return Health("live", _GOOD)
+    return Health("enabled", _GOOD)
 
 
 def _pause(schedule: Schedule, now: datetime) -> str:

@@ -67,7 +67,7 @@ def test_each_state_has_its_word_and_its_filter(root):
     now = database_now()
     made = {
         name: make_schedule(name, timezone="UTC", cron="0 0 1 1 *")
-        for name in ("live", "overdue", "paused", "disabled", "not usable")
+        for name in ("enabled", "overdue", "paused", "disabled", "not usable")
     }
     due(made["overdue"], now - timedelta(minutes=5))
     catalog.pause([made["paused"].pk], by="bob", note="mail server")
@@ -79,7 +79,7 @@ def test_each_state_has_its_word_and_its_filter(root):
     assert "until somebody resumes it: mail server" in page
     assert "No such zone." in page
     for name in made:
-        expected = {"live", "overdue"} if name == "live" else {name}
+        expected = {"enabled", "overdue"} if name == "enabled" else {name}
         assert {row.name for row in rows(root.get(URL, {"is": name}))} == expected
 
 
