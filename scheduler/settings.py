@@ -132,6 +132,8 @@ EMBEDDED_BROKER = CELERY_BROKER_URL.startswith("filesystem:")
 CELERY_BROKER_TRANSPORT_OPTIONS = env.transport_options(CELERY_BROKER_URL, STATE_DIR / "queue")
 if EMBEDDED_BROKER:
     CELERY_BROKER_TRANSPORT = "scheduler.filesystem:Transport"
+elif CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
+    CELERY_BROKER_TRANSPORT = "scheduler.redis:Transport"
 
 # Queues that workers may be told to serve, besides "commands" and "tasks". A schedule that names a
 # queue which is not declared is refused when it is saved: a typo must not be a queue nobody reads.

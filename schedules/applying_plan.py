@@ -17,9 +17,11 @@ from django.db.models import Q
 
 from schedules.manifest_rows import RELATED, Values, describe, describe_policy, with_zone
 from schedules.models import RetryPolicy, Schedule
+from schedules.rules.definition import Mode
 from schedules.rules.manifest import Entry, Manifest
 from schedules.rules.manifest_keys import POLICY_KEYS, SCHEDULE_KEYS, Key
 from schedules.rules.manifest_nodes import Place, Problem
+from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 _PAUSE = ("paused_until", "pause_note")
 
@@ -76,7 +78,7 @@ class Plan:
 
 
 def make_plan(read: Manifest, problems: list[Problem], *, prune: str, now: datetime) -> Plan:
-    """Adds to `problems` what the manifest gets wrong about the database. Two queries.
+    """Adds to `problems` what the manifest gets wrong about the database. Two queries, three with shadows.
 
     `prune` is the tag of the schedules that the manifest is to have all of, "" for none.
     """
@@ -85,6 +87,7 @@ def make_plan(read: Manifest, problems: list[Problem], *, prune: str, now: datet
     problems += _unknown_policies(read, policies)
     rows = _rows(read, prune)
     chosen = {entry.name: _row_for(entry, rows, problems) for entry in read.schedules.values()}
+    problems += _run_by_nobody(read, chosen)
     items = [_schedule_item(entry, chosen[entry.name], now) for entry in read.schedules.values()]
     kept = {row.pk for row in chosen.values() if row is not None}
     gone = [row for row in rows.values() if prune and row.pk not in kept and prune in row.tags.split()]
@@ -122,6 +125,18 @@ def _unknown_policies(read: Manifest, policies: Mapping[str, RetryPolicy]) -> It
             there_are = f"There are: {', '.join(sorted(known))}." if known else "There are none yet."
             text = f'"{entry.name}": There is no retry policy "{wanted}". {there_are}'
             yield Problem(entry.at("retry_policy"), text)
+
+
+def _run_by_nobody(read: Manifest, chosen: Mapping[str, Schedule | None]) -> Iterator[Problem]:
+    """Shadows whose lines are out of their crontabs, those included that are shadows already."""
+    shadows = {
+        row.pk: entry
+        for entry in read.schedules.values()
+        if entry.values.get("mode") == Mode.SHADOW and (row := chosen[entry.name]) is not None
+    }
+    for pk, cut_over in (open_cut_overs(shadows) if shadows else {}).items():
+        entry = shadows[pk]
+        yield Problem(entry.at("mode"), f'"{entry.name}": "mode": {why_no_shadow(cut_over)}')
 
 
 def _rows(read: Manifest, prune: str) -> dict[str, Schedule]:

@@ -4,69 +4,29 @@ The log is read in `log_files` and `rules.cron_log`, its starts are given to sch
 and paired with due instants in `rules.pairing`. Compared is only the time
 in which both sides were watching: the log's first to last line, from the moment on at which a schedule
 came to be, up to the first instant that beat has not decided, and not while its line was cut over.
-Called by the command `compare_cron`.
+What was found is put into words in `comparing_notes`. Called by the command `compare_cron`.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Min
 
 from schedules import conf, log_matching
+from schedules.comparing_notes import Line, Span, note_instant, say_what_is_missing
 from schedules.errors import NotPossible
+from schedules.import_sources import is_read_by_cron
 from schedules.models import CronComparison, CutOver, Run, Schedule
 from schedules.rules.cron_log import CronLog
-from schedules.rules.definition import Kind
+from schedules.rules.definition import Kind, Mode
 from schedules.rules.pairing import pair
 from schedules.rules.states import BY_THE_CLOCK, Reason, State
-
-SHOWN = 5
-"""Instants that each difference names; the counts tell of all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """A stretch of time, with both ends."""
-
-    since: datetime
-    until: datetime
-
-    def holds(self, at: datetime) -> bool:
-        return self.since <= at <= self.until
-
-
-@dataclass(kw_only=True)
-class Line:
-    """What was found for one schedule, or for a command of none (`schedule` ""). Times are ISO 8601, UTC."""
-
-    schedule: str
-    account: str
-    command: str
-    id: int | None = None
-    mode: str = ""
-    source: str = ""
-    line: int | None = None
-    matched: int = 0
-    both_ran: int = 0
-    only_cron: int = 0
-    only_us: int = 0
-    drift_p50: float | None = None
-    drift_max: float | None = None
-    first_only_cron: list[str] = field(default_factory=list)
-    first_only_us: list[str] = field(default_factory=list)
-    since: str = ""
-    until: str = ""
-    note: str = ""
-
-    @property
-    def differs(self) -> bool:
-        return bool(self.schedule) and bool(self.only_cron or self.only_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +39,26 @@ class Instant:
     schedule: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What was stored, and the schedules that were left out because cron never had them.
+
+    `left_out` has their names by the source that they were imported from.
+    """
+
+    stored: CronComparison
+    left_out: dict[str, list[str]]
+
+    @property
+    def both_ran(self) -> int:
+        return sum(line["both_ran"] for line in self.stored.result)
+
+    @property
+    def differences(self) -> int:
+        """Starts that only one side has, and those that both ran: each of them twice."""
+        return self.stored.only_cron + self.stored.only_us + self.both_ran
+
+
 def compare(
     logs: Sequence[CronLog],
     *,
@@ -88,8 +68,14 @@ def compare(
     tolerance: timedelta,
     now: datetime,
     by: str,
-) -> CronComparison:
-    """Compares, stores, and returns the comparison. Raises NotPossible where there is nothing to compare."""
+    chosen: Collection[int] | None = None,
+) -> Compared:
+    """Compares and stores. Raises NotPossible where there is nothing to compare.
+
+    `chosen` are the keys of the schedules to compare, with those that a log cannot tell from them; None:
+    all that cron may have had. Left out of all are live ones of which the log shows nothing, imported from
+    what no cron reads here.
+    """
     span = _span(logs, since, until, now)
     starts = sorted((it for log in logs for it in log.starts if span.holds(it.at)), key=lambda it: it.at)
     schedules = list(
@@ -105,13 +91,19 @@ def compare(
     spans = {row.pk: _watched(row, span, now) for row in schedules}
     cut_over = _cut_over(schedules)
     lines: list[Line] = []
+    left_out: dict[str, list[str]] = defaultdict(list)
     for group in log_matching.groups(schedules):
         key = group[0].pk
-        if not grouped[key] and not any(row.source for row in group):
-            continue  # neither imported nor in the log: cron never knew it
+        if chosen is not None and not any(row.pk in chosen for row in group):
+            continue
+        if chosen is None and not grouped[key] and not any(_may_be_crons(row) for row in group):
+            for row in group:
+                if row.source:
+                    left_out[row.source].append(row.name)
+            continue
         lines += _compare_group(group, grouped[key], instants, spans, cut_over, tolerance)
     lines += [_unknown_line(account, command, times) for (account, command), times in unknown.items()]
-    return CronComparison.objects.create(
+    stored = CronComparison.objects.create(
         compared_at=now,
         compared_by=by,
         log=name[:4096],
@@ -122,6 +114,12 @@ def compare(
         only_us=sum(it.only_us for it in lines),
         result=[asdict(it) for it in lines],
     )
+    return Compared(stored=stored, left_out=dict(left_out))
+
+
+def _may_be_crons(row: Schedule) -> bool:
+    """Whether cron should have started it: a shadow stands beside cron, and so does what cron reads here."""
+    return bool(row.source) and (row.mode == Mode.SHADOW or is_read_by_cron(row.source))
 
 
 def _span(logs: Sequence[CronLog], since: datetime | None, until: datetime | None, now: datetime) -> Span:
@@ -202,18 +200,20 @@ def _compare_group(
     for start in pairs.lone_starts:
         if _is_inside(times[start], spans[first], tolerance):
             lines[first].only_cron += 1
-            _note(lines[first].first_only_cron, times[start])
+            note_instant(lines[first].first_only_cron, times[start])
             if _is_out(times[start], cut_over[first]):
                 lines[first].note = "cron started it although its line was cut over: is the line back?"
     for number in pairs.lone_instants:
         it = ours[number]
         if _is_inside(it.at, spans[it.schedule], tolerance):
             lines[it.schedule].only_us += 1
-            _note(lines[it.schedule].first_only_us, it.at)
+            note_instant(lines[it.schedule].first_only_us, it.at)
     for pk, found in drifts.items():
         most: float = max(found, key=abs)
         lines[pk].drift_p50, lines[pk].drift_max = round(statistics.median(found), 3), round(most, 3)
-    _say_what_is_missing(group, times, lines)
+    for row in group:
+        dues = sum(spans[row.pk].holds(it.at) for it in ours if it.schedule == row.pk)
+        say_what_is_missing(lines[row.pk], row, times, dues=dues, alike=len(group), span=spans[row.pk])
     return list(lines.values())
 
 
@@ -247,26 +247,8 @@ def _line(row: Schedule, span: Span, cut_overs: Sequence[CutOver]) -> Line:
     )
 
 
-def _say_what_is_missing(
-    group: Sequence[Schedule], times: Sequence[datetime], lines: dict[int, Line]
-) -> None:
-    for row in group:
-        line = lines[row.pk]
-        if not times and not line.note:
-            line.note = "never seen in the log" + ("" if line.only_us else ", and never due in that time")
-        if line.both_ran and not line.note:
-            line.note = f"live: cron and Beatkeeper both ran it {line.both_ran:,} times"
-        if len(group) > 1 and line.only_cron:
-            line.note = line.note or f"{len(group)} lines have this command; a log cannot tell them apart"
-
-
 def _unknown_line(account: str, command: str, times: Sequence[datetime]) -> Line:
     line = Line(schedule="", account=account, command=command, only_cron=len(times))
-    for at in times[:SHOWN]:
-        _note(line.first_only_cron, at)
+    for at in times:
+        note_instant(line.first_only_cron, at)
     return line
-
-
-def _note(shown: list[str], at: datetime) -> None:
-    if len(shown) < SHOWN:
-        shown.append(at.isoformat())

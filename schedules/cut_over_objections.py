@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from schedules import conf
-from schedules.accounts import Accounts
 from schedules.crontab_edit import Crontab, daemon_runs
-from schedules.cut_over_plan import Move
+from schedules.cut_over_plan import Move, as_cron_had_it, to_do
 from schedules.models import Beat, Schedule, Worker
 from schedules.occurrences import queue_of
 from schedules.revisions import definition_of
-from schedules.rules import crontab, cut_over_lines
 from schedules.rules.crontab_lines import Job
 from schedules.rules.definition import Kind
 from schedules.rules.safe_minute import clock_change_near
@@ -39,30 +37,28 @@ def objections(
 ) -> list[Objection]:
     """Everything that speaks against it, about the file first."""
     about_file = [Objection(reason=why) for why in crontab_file.why_ignored()]
-    marks = [move.taken.mark for move in found if move.taken]
-    own = cut_over_lines.put_back(content, marks)
-    read = crontab.parse(own, crontab_file.format, Accounts(), dialect=crontab_file.daemon)
     about_file += [
         Objection(
             reason=f"cron ignores the whole file, because of this line: {error.reason}", line=error.line
         )
-        for error in read.errors
+        for error in as_cron_had_it(crontab_file, content, found).errors
     ]
     if undo:
         return [*about_file, *_undo_objections(found, now)]
-    jobs = {job.line: job for job in read.jobs}
-    about_lines = [it for move in found for it in _line_objections(move, jobs.get(move.number))]
+    left = to_do(found, undo=False)
+    if not left:
+        return about_file
     return [
         *about_file,
-        *about_lines,
+        *(it for move in left for it in _line_objections(move)),
         *_beat_objection(now),
-        *_worker_objections(found, now),
-        *_zones(found, now),
+        *_worker_objections(left, now),
+        *_zones(left, now),
     ]
 
 
-def _line_objections(move: Move, job: Job | None) -> Iterator[Objection]:
-    row, line = move.schedule, move.line
+def _line_objections(move: Move) -> Iterator[Objection]:
+    row, line, job = move.schedule, move.line, move.job
     name = f'"{move.name}"'
     if row is None or row.is_deleted:
         yield Objection(
@@ -82,7 +78,7 @@ def _line_objections(move: Move, job: Job | None) -> Iterator[Objection]:
             reason=f"the line of {name} is not in the file as it was imported. Import the file again",
             line=line,
         )
-    elif differing := _differences(row, job):
+    elif differing := differences(row, job):
         yield Objection(
             reason=f"{name} is not what the line says ({', '.join(differing)} differs). Import the file "
             "again, or, if it was changed on purpose, say --force",
@@ -101,7 +97,8 @@ def _not_running(row: Schedule) -> Iterator[str]:
         yield f"cannot be used: {row.timing_error or 'it has no revision'}"
 
 
-def _differences(row: Schedule, job: Job) -> list[str]:
+def differences(row: Schedule, job: Job) -> list[str]:
+    """What the schedule says otherwise than the line, in words."""
     said = {
         "time": (row.cron, job.expression),
         "command": (row.command, job.command),

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from django.db.models import Q
 
-from schedules.crontab_edit import Crontab, crontab_at
+from schedules.accounts import Accounts
+from schedules.crontab_edit import ACCOUNT_LABEL, Crontab, crontab_at
+from schedules.import_sources import SPOOLS
 from schedules.import_values import Remark, Sources
 from schedules.models import CrontabFile, CutOver, Schedule
-from schedules.rules import cut_over_lines
+from schedules.rules import crontab, cut_over_lines
 from schedules.rules.crontab_grammar import Daemon
+from schedules.rules.crontab_lines import Job
 from schedules.rules.cut_over_lines import Taken
 from schedules.rules.definition import Mode
 
@@ -25,7 +29,8 @@ from schedules.rules.definition import Mode
 class Move:
     """One line: its place in the file now (0: it is not there), whether it is taken out, who would run it.
 
-    `row` is the cut-over that is open; `schedule` is None where it is gone from the database.
+    `row` is the cut-over that is open; `schedule` is None where it is gone from the database. `job` is
+    what cron makes of the line, or would once it is back; None where cron has no such line.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Move:
     taken: Taken | None
     schedule: Schedule | None
     row: CutOver | None
+    job: Job | None = None
 
     @property
     def is_out(self) -> bool:
@@ -57,9 +63,9 @@ class Move:
         return {self.number, self.row.line if self.row else 0, source or 0} - {0}
 
     @property
-    def was_interrupted(self) -> bool:
-        """Neither runs it: the line is out, and the schedule is not live."""
-        return self.row is not None and self.is_out and not self.is_live
+    def is_cut_over(self) -> bool:
+        """Beatkeeper runs it, and cron does not."""
+        return self.is_out and self.is_live
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,24 @@ def crontab_of(source: str) -> Crontab:
     if known is None:
         return crontab_at(source)
     return crontab_at(source, path=known.path, daemon=Daemon(known.dialect))
+
+
+def known_elsewhere(source: str) -> str:
+    """The source under which this account's crontab is known, where it is not under this one; or ""."""
+    account = source.removeprefix(ACCOUNT_LABEL)
+    if account == source:
+        path = Path(source)
+        account = path.name if path.parent in SPOOLS else ""
+    others = [f"{ACCOUNT_LABEL}{account}", *(str(spool / account) for spool in SPOOLS)] if account else []
+    known = _known({source, *others})
+    return "" if source in known else next((it for it in others if it in known), "")
+
+
+def _known(sources: Collection[str]) -> set[str]:
+    """Those that lines came from, or were taken out of."""
+    imported = Schedule.objects.live().filter(source__in=sources).values_list("source", flat=True)
+    taken = CutOver.objects.filter(path__in=sources, undone_at__isnull=True).values_list("path", flat=True)
+    return {*imported, *taken}
 
 
 def read_as_cron_had_them(sources: Sources) -> None:
@@ -102,8 +126,25 @@ def _not_ours(file: str, line: Taken) -> Remark:
     )
 
 
-def moves(wanted: Wanted, content: bytes, *, undo: bool) -> list[Move]:
+def as_cron_had_it(crontab_file: Crontab, content: bytes, found: Sequence[Move]) -> crontab.Crontab:
+    """The whole file, read with the lines of these moves in their places."""
+    own = cut_over_lines.put_back(content, [move.taken.mark for move in found if move.taken])
+    return crontab.parse(own, crontab_file.format, Accounts(), dialect=crontab_file.daemon)
+
+
+def moves(wanted: Wanted, crontab_file: Crontab, content: bytes, *, undo: bool) -> list[Move]:
     """Those that were named, in the order of their lines. Without names those that can be moved at all."""
+    found = _named(wanted, content, undo=undo)
+    jobs = {job.line: job for job in as_cron_had_it(crontab_file, content, found).jobs}
+    return [replace(move, job=jobs.get(move.number)) for move in found]
+
+
+def to_do(found: Sequence[Move], *, undo: bool) -> list[Move]:
+    """The moves that are not where they should be yet."""
+    return [move for move in found if (move.row is not None if undo else not move.is_cut_over)]
+
+
+def _named(wanted: Wanted, content: bytes, *, undo: bool) -> list[Move]:
     rows = {row.schedule_id or -row.pk: row for row in _open_rows(wanted.source)}
     known = Q(source=wanted.source) | Q(pk__in=[pk for pk in rows if pk > 0])
     schedules = Schedule.objects.filter(known).exclude(source_line=None).select_related("revision")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import Error as DatabaseError
@@ -28,7 +28,8 @@ from django.db import connection, transaction
 from schedules import catalog
 from schedules.crontab_edit import Crontab, write_backup
 from schedules.cut_over_objections import Objection, objections
-from schedules.cut_over_plan import Move, Wanted, crontab_of, moves
+from schedules.cut_over_plan import Move, Wanted, crontab_of, known_elsewhere, moves, to_do
+from schedules.cut_over_return import Edit, edits
 from schedules.errors import NotPossible
 from schedules.host_clock import CLOCKS_AGREE, Clock
 from schedules.models import CutOver, Schedule
@@ -51,10 +52,15 @@ class Interrupted(NotPossible):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """With `objections` nothing was done; `overridden` are those that --force set aside."""
+    """With `objections` nothing was done; `overridden` are those that --force set aside.
+
+    `already` are names of moves with nothing to do; `edits` is what the lines that go back do not say.
+    """
 
     place: str
     moves: Sequence[Move]
+    already: Sequence[str] = ()
+    edits: Sequence[Edit] = ()
     objections: Sequence[Objection] = ()
     overridden: Sequence[Objection] = ()
     effective_at: datetime | None = None
@@ -78,7 +84,13 @@ def run(
     Raises NotPossible, with everything as it was, or Interrupted.
     """
     clock = clock or Clock()
-    crontab = crontab_of(request.wanted.source)
+    source = request.wanted.source
+    if known := known_elsewhere(source):
+        raise NotPossible(
+            f"Nothing came from {source}: the lines of this crontab were imported from {known}. Name that "
+            "instead. Nothing was changed."
+        )
+    crontab = crontab_of(source)
     try:
         with crontab.locked():
             return _run(request, crontab, clock, on_wait)
@@ -90,7 +102,7 @@ def run(
 
 def _run(request: Request, crontab: Crontab, clock: Clock, on_wait: Callable[[float], None]) -> Report:
     report = _look(request, crontab, crontab.read(), clock)
-    if report.objections or request.dry_run or not _to_do(report.moves, undo=request.undo):
+    if report.objections or request.dry_run or not to_do(report.moves, undo=request.undo):
         return report
     for last in [False] * (TRIES - 1) + [True]:
         if wait := seconds_to_wait(clock.now()):
@@ -106,7 +118,8 @@ def _run(request: Request, crontab: Crontab, clock: Clock, on_wait: Callable[[fl
 
 
 def _look(request: Request, crontab: Crontab, content: bytes, clock: Clock) -> Report:
-    found = moves(request.wanted, content, undo=request.undo)
+    found = moves(request.wanted, crontab, content, undo=request.undo)
+    left = to_do(found, undo=request.undo)
     against = objections(crontab, content, found, now=database_now(), undo=request.undo)
     if (apart := clock.apart()) > CLOCKS_AGREE:
         against.append(
@@ -120,6 +133,8 @@ def _look(request: Request, crontab: Crontab, content: bytes, clock: Clock) -> R
     return Report(
         place=crontab.place,
         moves=found,
+        already=[] if request.undo else [move.name for move in found if move not in left],
+        edits=edits(left) if request.undo else [],
         objections=[*missing, *(it for it in against if it not in forced)],
         overridden=forced,
     )
@@ -136,13 +151,6 @@ def _not_found(wanted: Wanted, found: Sequence[Move], *, undo: bool) -> list[Obj
     return [Objection(reason=reason) for reason in reasons]
 
 
-def _to_do(found: Sequence[Move], *, undo: bool) -> list[Move]:
-    """The moves that are not where they should be yet."""
-    if undo:
-        return [move for move in found if move.row is not None]
-    return [move for move in found if not (move.is_out and move.is_live)]
-
-
 class _Act:
     """One try, in one minute."""
 
@@ -151,7 +159,7 @@ class _Act:
     ) -> None:
         self.request, self.crontab, self.report, self.clock = request, crontab, report, clock
         self.content = content
-        self.todo = _to_do(report.moves, undo=request.undo)
+        self.todo = to_do(report.moves, undo=request.undo)
         self.fresh: list[int] = []
         self.effective_at = next_minute(clock.now())
         self.backup = write_backup(crontab.place, content, clock.now())
@@ -179,11 +187,11 @@ class _Act:
     def _done(self) -> Report:
         names = [move.name for move in self.todo]
         wanted = Wanted(source=self.request.wanted.source, names=names)
-        after = {it.name: it for it in moves(wanted, self.crontab.read(), undo=self.request.undo)}
-        return Report(
-            place=self.report.place,
-            moves=[after.get(move.name, move) for move in self.report.moves],
-            overridden=self.report.overridden,
+        after = moves(wanted, self.crontab, self.crontab.read(), undo=self.request.undo)
+        by_name = {it.name: it for it in after}
+        return replace(
+            self.report,
+            moves=[by_name.get(move.name, move) for move in self.report.moves],
             effective_at=self.effective_at,
             backup=str(self.backup),
         )

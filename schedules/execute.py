@@ -8,6 +8,7 @@ open while the work is done.
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import re
 import traceback
@@ -15,24 +16,21 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 from itertools import repeat
+from typing import Any
 
-from django.db import (
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    transaction,
-)
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from schedules import commands, conf, events, patterns, process, task_calls
-from schedules.models import Attempt, AttemptOutput, Run, Worker
-from schedules.querysets import database_now
+from schedules.models import Attempt, Run, Worker
+from schedules.querysets import database_now, is_overlap
 from schedules.rules import retry
 from schedules.rules.admission import OVERLAPS, too_late
 from schedules.rules.definition import Definition, Kind, OnWorkerLost
-from schedules.rules.states import FINAL_STATE, LOSSES, WAITING, Outcome, Reason
+from schedules.rules.states import FINAL_STATE, LOSSES, WAITING, Outcome, Reason, State
+from schedules.statements import Begun, Closing
 from schedules.work import Ended
 
 
@@ -67,64 +65,63 @@ def _claim(run_id: int, here: process.Process) -> Claimed | None:
 
 def claim(run_id: int, worker: Worker) -> Claimed | None:
     """T3, or T3o where the run must not start any more. None: there is nothing to do."""
+    try:
+        begun = Run.objects.start(run_id, worker=worker, token=uuid.uuid4())
+    except IntegrityError as error:
+        if not is_overlap(error):
+            raise
+        _overlapping(Run.objects.get(pk=run_id))
+        return None
+    if begun is None:
+        _see_why(run_id)
+        return None
+    try:
+        return Claimed(begun.run, begun.attempt, _definition(begun.definition))
+    except Exception as error:  # whatever is wrong with it, the run must not stay as if it executed
+        _unreadable(begun, error)
+        return None
+
+
+@lru_cache(maxsize=1000)
+def _definition(text: str) -> Definition:
+    """Few schedules make most runs: each definition is read once. Raises what `from_dict` raises."""
+    return Definition.from_dict(json.loads(text))
+
+
+def _unreadable(begun: Begun, error: Exception) -> None:
+    """A revision of a later version, for one: the attempt fails, as nobody can tell what it was to do."""
+    said = f"Its definition cannot be read by this worker: {error}."
+    failed = {"outcome": Outcome.FAILED, "error": said, "finished_at": Now()}
+    Run.objects.finish(
+        begun.run.pk,
+        begun.attempt.token,
+        state=State.FAILED,
+        reason=Reason.NO_DEFINITION,
+        detail=said,
+        closing=Closing(begun.attempt.pk, failed, None),
+    )
+
+
+def _see_why(run_id: int) -> None:
+    """T3o: a run that waits and will never start is skipped, so that nobody rings for it again."""
     run = Run.objects.select_related("revision").filter(pk=run_id, state__in=WAITING).first()
     if run is None:
-        return None
-    definition = _definition(run)
-    if definition is None or _is_too_late(run, definition):
-        return None
-    token = uuid.uuid4()
-    try:
-        with transaction.atomic():
-            if not Run.objects.start(run, worker=worker, token=token):
-                return None
-            attempt = _open_attempt(run, worker, token)
-    except IntegrityError:
-        if not run.exclusive:
-            raise
-        _overlapping(run)
-        return None
-    run.refresh_from_db(fields=["started_at", "attempt", "state"])
-    return Claimed(run, attempt, definition)
+        return
+    if run.revision is None:
+        detail = "Its definition is not there: it has been deleted."
+        Run.objects.skip(run, reason=Reason.NO_DEFINITION, detail=detail)
+    elif run.attempt == 0:
+        _skip_if_too_late(run, run.revision.definition.get("start_deadline"))
 
 
-def _definition(run: Run) -> Definition | None:
-    """None where it is gone or cannot be read: the run is then skipped, so that nobody rings for it again."""
-    try:
-        if run.revision is not None:
-            return Definition.from_dict(run.revision.definition)
-        why = "it has been deleted"
-    except (LookupError, TypeError, ValueError) as error:
-        why = f"it cannot be read: {error}"
-    Run.objects.skip(run, reason=Reason.NO_DEFINITION, detail=f"Its definition is not there: {why}.")
-    return None
-
-
-def _open_attempt(run: Run, worker: Worker, token: uuid.UUID) -> Attempt:
-    attempt = Attempt.objects.create(
-        run=run,
-        number=run.attempt + 1,
-        token=token,
-        planned_at=run.available_at,
-        started_at=Now(),
-        worker=worker,
-        worker_name=worker.name,
-        pid=worker.pid,
-    )
-    attempt.refresh_from_db(fields=["started_at"])
-    return attempt
-
-
-def _is_too_late(run: Run, definition: Definition) -> bool:
-    """The start deadline counts for the first attempt only: a retry is late by design."""
-    if definition.start_deadline is None or run.attempt > 0:
-        return False
-    deadline = timedelta(seconds=definition.start_deadline)
-    if database_now() <= run.scheduled_for + deadline:
-        return False
-    if Run.objects.skip(run, reason=Reason.TOO_LATE, detail=too_late(deadline)):
+def _skip_if_too_late(run: Run, deadline_seconds: float | None) -> None:
+    if deadline_seconds is None:
+        return
+    deadline = timedelta(seconds=deadline_seconds)
+    if database_now() > run.scheduled_for + deadline and Run.objects.skip(
+        run, reason=Reason.TOO_LATE, detail=too_late(deadline)
+    ):
         events.run_skipped(run, reason=Reason.TOO_LATE)
-    return True
 
 
 def _overlapping(run: Run) -> None:
@@ -196,13 +193,9 @@ def finish(claimed: Claimed, ended: Ended) -> bool:
     """T5 or T6 with the attempt closed in the same transaction. False: the run was taken away meanwhile."""
     run, attempt = claimed.run, claimed.attempt
     decision = _decide(claimed, ended)
-    with transaction.atomic():
-        won = _move(run, attempt.token, ended, decision)
-        if not won and isinstance(decision, retry.RetryAt):
-            decision = retry.CANCELLED
-            won = _move(run, attempt.token, ended, decision)
-        if won:
-            _close(attempt, ended, decision)
+    won = _move(run, attempt, ended, decision)
+    if not won and isinstance(decision, retry.RetryAt):
+        won = _move(run, attempt, ended, retry.CANCELLED)
     if won:
         events.attempt_finished(run, attempt)
     else:
@@ -255,16 +248,20 @@ def _after_interruption(claimed: Claimed) -> Decision:
     )
 
 
-def _move(run: Run, token: uuid.UUID, ended: Ended, decision: Decision | None) -> bool:
+def _move(run: Run, attempt: Attempt, ended: Ended, decision: Decision | None) -> bool:
+    closing = _closing(attempt, ended, decision)
     if isinstance(decision, retry.RetryAt):
-        return Run.objects.retry(run.pk, token, available_at=decision.when, detail=decision.sentence)
+        return Run.objects.retry(
+            run.pk, attempt.token, available_at=decision.when, detail=decision.sentence, closing=closing
+        )
     outcome = Outcome.CANCELLED if decision is retry.CANCELLED else ended.outcome
     return Run.objects.finish(
         run.pk,
-        token,
+        attempt.token,
         state=FINAL_STATE[outcome],
         reason=REASONS.get(outcome, ""),
         detail=_detail(outcome, decision),
+        closing=closing,
     )
 
 
@@ -275,36 +272,47 @@ def _detail(outcome: Outcome, decision: Decision | None) -> str | None:
     return decision.sentence if decision else ""
 
 
-def _close(attempt: Attempt, ended: Ended, decision: Decision | None) -> None:
-    attempt.outcome = ended.outcome
-    attempt.exit_code, attempt.signal = ended.exit_code, ended.signal
-    attempt.error_class, attempt.error = ended.error_class[:255], _storable(ended.error)
-    attempt.traceback, attempt.result = _storable(ended.traceback), _storable(ended.result)
-    attempt.fingerprint = fingerprint(ended)
-    attempt.cpu_seconds, attempt.peak_memory = ended.cpu_seconds, ended.peak_memory
-    attempt.leftovers, attempt.notes = ended.leftovers, _storable("\n".join(ended.notes))
-    attempt.finished_at = Now()
-    if decision is not None:
-        attempt.decision = "retry" if isinstance(decision, retry.RetryAt) else "give_up"
-        attempt.decision_rule, attempt.decision_text = decision.code, decision.sentence
+def _closing(attempt: Attempt, ended: Ended, decision: Decision | None) -> Closing:
+    """What is written, and what `attempt`, as the events see it, then holds."""
+    columns: dict[str, Any] = {
+        "outcome": ended.outcome,
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        "error_class": ended.error_class[:255],
+        "error": _storable(ended.error),
+        "traceback": _storable(ended.traceback),
+        "result": _storable(ended.result),
+        "fingerprint": fingerprint(ended),
+        "cpu_seconds": ended.cpu_seconds,
+        "peak_memory": ended.peak_memory,
+        "leftovers": ended.leftovers,
+        "notes": _storable("\n".join(ended.notes)),
+        **_decided(decision),
+    }
+    vars(attempt).update(columns)
+    return Closing(attempt.pk, columns | {"finished_at": Now()}, _output(attempt, ended))
+
+
+def _decided(decision: Decision | None) -> dict[str, Any]:
+    if decision is None:
+        return {}
+    said = {"decision_rule": decision.code, "decision_text": decision.sentence}
     if isinstance(decision, retry.RetryAt):
-        attempt.decision_delay = decision.delay.total_seconds()
-    attempt.save(update_fields=CLOSING)
-    if ended.bytes_seen:
-        AttemptOutput.objects.create(
-            attempt=attempt,
-            head=list(ended.head),
-            tail=list(ended.tail),
-            bytes_seen=ended.bytes_seen,
-            bytes_dropped=ended.bytes_dropped,
-        )
+        return said | {"decision": "retry", "decision_delay": decision.delay.total_seconds()}
+    return said | {"decision": "give_up"}
 
 
-CLOSING = (
-    *("outcome", "exit_code", "signal", "error_class", "error", "traceback", "result", "fingerprint"),
-    *("cpu_seconds", "peak_memory", "leftovers", "notes", "finished_at"),
-    *("decision", "decision_rule", "decision_text", "decision_delay"),
-)
+def _output(attempt: Attempt, ended: Ended) -> dict[str, Any] | None:
+    if not ended.bytes_seen:
+        return None
+    return {
+        "attempt_id": attempt.pk,
+        "head": list(ended.head),
+        "tail": list(ended.tail),
+        "bytes_seen": ended.bytes_seen,
+        "bytes_dropped": ended.bytes_dropped,
+    }
+
 
 REASONS = {
     Outcome.CANCELLED: Reason.CANCELLED_BY_USER,

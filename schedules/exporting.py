@@ -7,6 +7,7 @@ which reads it again before it is given out. Called by the command `export_cront
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from django.conf import settings
 
 from schedules.crontab_wants import Target, beyond_cron, name_of, shared_account, wanted
 from schedules.errors import NotPossible
+from schedules.import_known import imported_were
 from schedules.import_planning import ANACRONS_DIRECTORY, ANACRONS_SHELL
 from schedules.models import CrontabFile, Schedule
 from schedules.querysets import database_now
@@ -24,6 +26,8 @@ from schedules.rules.crontab import Crontab
 from schedules.rules.crontab_grammar import CRON, grammar_of
 from schedules.rules.crontab_lines import Format, Job, LineKind
 from schedules.rules.crontab_sheet import Exported, Fate, Wanted
+from schedules.rules.definition import Mode
+from schedules.still_cut_over import open_cut_overs
 
 RELATED = ("interval", "crontab", "clocked", "solar", "retry_policy")
 
@@ -74,7 +78,11 @@ def export_source(name: str) -> Export:
         account=target.account,
         timezone=target.timezone,
         schedules=written.schedules,
-        remarks=(*_remarks_on_file(read, rows, placed), *_remarks_on_policies(placed.values())),
+        remarks=(
+            *_remarks_on_file(read, rows, placed),
+            *_remarks_on_policies(placed.values()),
+            *_remarks_on_cut_overs(file.source, placed.values(), written.schedules),
+        ),
     )
 
 
@@ -124,9 +132,7 @@ def _file(name: str) -> CrontabFile:
             f'What was imported from "{name}" was not kept at that time. Import the file again, then '
             "export it."
         )
-    sources = list(CrontabFile.objects.order_by("source").values_list("source", flat=True)[:5])
-    known = f"Imported were: {', '.join(sources)}" if sources else "No crontab has been imported yet"
-    raise NotPossible(f'Nothing was imported from "{name}". {known}.')
+    raise NotPossible(f'Nothing was imported from "{name}". {imported_were()}')
 
 
 def _rows_of(source: str) -> list[Schedule]:
@@ -189,6 +195,21 @@ def _remarks_on_policies(rows: Iterable[Schedule]) -> Iterable[str]:
     counts = Counter(clause for row in rows if not row.is_deleted for clause in beyond_cron(row))
     for clause, count in counts.most_common():
         yield f"cron does not do for {count} of them: {clause}"
+
+
+def _remarks_on_cut_overs(
+    source: str, rows: Iterable[Schedule], exported: Iterable[Exported]
+) -> Iterable[str]:
+    """In the export these are lines for cron; in its crontab they are comments."""
+    for_cron = {one.name for one in exported if one.fate != Fate.COMMENTED}
+    running = [row.pk for row in rows if row.mode == Mode.LIVE and name_of(row) in for_cron]
+    if count := len(open_cut_overs(running)):
+        undo = shlex.join(["cut_over", "--undo", source])
+        lines = "1 line is" if count == 1 else f"{count:,} lines are"
+        yield (
+            f"{lines} cut over and run by Beatkeeper now: cron would run the same from this file, so both "
+            f"would. Before it is installed, undo the cut-over (manage.py {undo}), or disable these schedules"
+        )
 
 
 def _head(target: Target) -> list[str]:

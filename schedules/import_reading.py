@@ -18,6 +18,7 @@ from schedules.rules import anacrontab, crontab
 from schedules.rules.crontab import Crontab
 from schedules.rules.crontab_grammar import Daemon, grammar_of
 from schedules.rules.crontab_lines import Format, Job, LineKind, Problem
+from schedules.rules.crontab_refusals import in_crons_own_file
 
 ANACRON = "/usr/sbin/anacron"
 ANACRONS_ACCOUNT = "root"
@@ -33,6 +34,7 @@ class Parsed:
     """One source, read. Its jobs are those that could be imported, whatever else is refused.
 
     `source` says what the file turned out to be, where that differs from what it was taken for.
+    `is_spoiled`: because of a bad line, its daemon runs none of the jobs.
     """
 
     source: Source
@@ -40,6 +42,7 @@ class Parsed:
     refused: tuple[Remark, ...]
     warnings: tuple[Remark, ...]
     commented_out: tuple[int, ...] = ()
+    is_spoiled: bool = False
 
 
 def parse(sources: Sources, *, no_anacron: bool = False) -> list[Parsed]:
@@ -61,18 +64,20 @@ def _parse(source: Source, accounts: Accounts, *, no_anacron: bool) -> Parsed:
     problems = sorted([*read.errors, *unstorable], key=lambda problem: problem.line)
     bad = {problem.line for problem in problems}
     jobs = tuple(job for job in read.jobs if job.line not in bad)
+    spoiling = _spoiling_line(source, read) if jobs else None
     return Parsed(
         source=source,
         jobs=jobs,
-        refused=tuple(_remark(source, problem) for problem in problems),
+        refused=tuple(_refusal(source, problem) for problem in problems),
         warnings=(
             *(_remark(source, problem) for problem in read.warnings),
-            *_dormant_warning(source, read, jobs),
+            *_dormant_warning(source, spoiling, jobs),
             *_anacron_warning(source, jobs),
             *_account_warnings(source, jobs, accounts),
             *_mail_warning(source, jobs),
         ),
         commented_out=read.commented_out,
+        is_spoiled=spoiling is not None,
     )
 
 
@@ -108,6 +113,13 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+def _refusal(source: Source, problem: Problem) -> Remark:
+    if source.is_crons_own:
+        ignored = "the file" if _ignores_whole_files(source) else "the line"
+        problem = replace(problem, reason=in_crons_own_file(problem.reason, ignored=ignored))
+    return _remark(source, problem)
+
+
 def _remark(source: Source, problem: Problem) -> Remark:
     return Remark(
         file=source.file,
@@ -118,11 +130,21 @@ def _remark(source: Source, problem: Problem) -> Remark:
     )
 
 
-def _dormant_warning(source: Source, read: Crontab, jobs: Sequence[Job]) -> Iterator[Remark]:
+def _ignores_whole_files(source: Source) -> bool:
+    """Whether the daemon ignores a file as a whole for one bad line."""
+    return source.format is not Format.ANACRONTAB and grammar_of(source.daemon).is_spoiled_by_a_bad_line
+
+
+def _spoiling_line(source: Source, read: Crontab) -> int | None:
+    """The first line for which the daemon ignores the file; None where it reads it."""
+    if not _ignores_whole_files(source):
+        return None
+    return next((line.number for line in read.lines if line.kind is LineKind.BAD), None)
+
+
+def _dormant_warning(source: Source, bad: int | None, jobs: Sequence[Job]) -> Iterator[Remark]:
     """For a part of a file that cron ignores as a whole: under Beatkeeper it runs."""
-    bad = next((line.number for line in read.lines if line.kind is LineKind.BAD), None)
-    spoils = source.format is not Format.ANACRONTAB and grammar_of(source.daemon).is_spoiled_by_a_bad_line
-    if jobs and bad is not None and spoils and not source.is_dormant:
+    if bad is not None and not source.is_dormant:
         yield Remark(
             file=source.file,
             line=bad,

@@ -27,6 +27,8 @@ __all__ = ["Accounts", "Reading", "Remark", "Source", "Sources", "own_account", 
 SYSTEM_CRONTAB, SYSTEM_DIRECTORY = Path("/etc/crontab"), Path("/etc/cron.d")
 SPOOLS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))
 ANACRONTAB_NAME = "anacrontab"
+OF_AN_ACCOUNT = "crontab:"
+"""Before the account, in the label of what was read from a pipe."""
 RUN_PARTS = frozenset(f"cron.{name}" for name in ("hourly", "daily", "weekly", "monthly", "yearly"))
 _RUN_PARTS_ADVICE = (
     "the directory holds programs for run-parts, not crontabs. Import the crontab whose lines start "
@@ -66,6 +68,19 @@ def read(paths: Sequence[str], reading: Reading) -> Sources:
     return sources
 
 
+def is_read_by_cron(label: str) -> bool:
+    """Whether a source of this label is a crontab that a cron daemon reads on its own machine.
+
+    False for a copy, for a file of any other place, and for anacron's table.
+    """
+    path = Path(label)
+    return (
+        label.startswith(OF_AN_ACCOUNT)
+        or path == SYSTEM_CRONTAB
+        or path.parent in (SYSTEM_DIRECTORY, *SPOOLS)
+    )
+
+
 def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> None:
     format = reading.format or Format.USER
     try:
@@ -74,7 +89,7 @@ def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> Non
         _refuse(sources, shown, f"it cannot be read: {error.strerror}")
         return
     owner = reading.account or own_account()
-    label = reading.label or ("crontab:(system)" if format is Format.SYSTEM else f"crontab:{owner}")
+    label = reading.label or OF_AN_ACCOUNT + ("(system)" if format is Format.SYSTEM else owner)
     _add(
         sources,
         Source(
@@ -91,6 +106,7 @@ def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> Non
 def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
     place = Path(os.path.realpath(path.parent)) / path.name
     format, account, where = reading.format, reading.account, None
+    prefix = path.name if place.parent.name == SYSTEM_DIRECTORY.name else ""  # as where the folder is read
     if place == SYSTEM_CRONTAB or place.parent == SYSTEM_DIRECTORY:
         where = Place.SYSTEM
         if format is None:
@@ -109,7 +125,16 @@ def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
     why = where and (_name_complaint(place, where, reading) or _facts_complaint(place, where, reading))
     if why:
         _note(sources, path, f"{why}. Its jobs do not run today; under Beatkeeper they will", "dormant")
-    _read_into(sources, path, reading, format=format or Format.USER, account=account, is_dormant=bool(why))
+    _read_into(
+        sources,
+        path,
+        reading,
+        format=format or Format.USER,
+        account=account,
+        prefix=prefix,
+        is_dormant=bool(why),
+        is_crons_own=where is Place.SYSTEM,
+    )
 
 
 def _read_directory(folder: Path, reading: Reading, sources: Sources) -> None:
@@ -165,7 +190,16 @@ def _read_member(path: Path, where: Place, reading: Reading, sources: Sources, *
             "copy",
         )
     if where is Place.SYSTEM:
-        _read_into(sources, path, reading, format=Format.SYSTEM, account=None, prefix=path.name)
+        is_own = Path(os.path.realpath(path.parent)) == SYSTEM_DIRECTORY
+        _read_into(
+            sources,
+            path,
+            reading,
+            format=Format.SYSTEM,
+            account=None,
+            prefix=path.name,
+            is_crons_own=is_own,
+        )
     else:
         _read_into(sources, path, reading, format=Format.USER, account=path.name, prefix=path.name)
 
@@ -197,6 +231,7 @@ def _read_into(
     account: str | None,
     prefix: str = "",
     is_dormant: bool = False,
+    is_crons_own: bool = False,
 ) -> None:
     try:
         text = _bytes_of(str(path))
@@ -214,6 +249,7 @@ def _read_into(
             account=account,
             prefix=prefix,
             is_dormant=is_dormant,
+            is_crons_own=is_crons_own,
             text=text,
         ),
     )

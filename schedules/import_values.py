@@ -32,7 +32,8 @@ class Source:
     """One crontab. `account` runs its jobs in the user format; None: nobody said which.
 
     `path` is where it was read, "" for a pipe. `prefix` goes before the names of its schedules, where
-    several files are imported together. `is_dormant` says that the daemon ignores it today.
+    several files may be imported together. `is_dormant` says that the daemon ignores it today;
+    `is_crons_own` that it is /etc/crontab or lies in /etc/cron.d, whose format is beyond doubt.
     """
 
     label: str
@@ -43,6 +44,7 @@ class Source:
     account: str | None = None
     prefix: str = ""
     is_dormant: bool = False
+    is_crons_own: bool = False
     text: bytes
 
 

@@ -7,11 +7,19 @@ take as many as there are commands, and opening one for each use costs more than
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+FRESH_SECONDS = 1.0
+"""A connection that worked this short a while ago is neither asked whether it still does, nor too old.
+
+Django's own rules are made for one use per page: a round trip before each, or, with CONN_MAX_AGE 0, a
+new connection.
+"""
 
 
 class Pool:
@@ -19,7 +27,7 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self._slots = threading.BoundedSemaphore(size)
-        self._idle: list[BaseDatabaseWrapper] = []
+        self._idle: list[tuple[BaseDatabaseWrapper, float]] = []
         self._lock = threading.Lock()
 
     @contextmanager
@@ -34,13 +42,14 @@ class Pool:
             finally:
                 connections[DEFAULT_DB_ALIAS] = theirs
                 with self._lock:
-                    self._idle.append(ours)
+                    self._idle.append((ours, time.monotonic()))
 
     def _take(self) -> BaseDatabaseWrapper:
         with self._lock:
             if self._idle:
-                found = self._idle.pop()
-                found.close_if_unusable_or_obsolete()
+                found, used_at = self._idle.pop()
+                if found.errors_occurred or time.monotonic() - used_at > FRESH_SECONDS:
+                    found.close_if_unusable_or_obsolete()
                 return found
         made = connections.create_connection(DEFAULT_DB_ALIAS)
         made.inc_thread_sharing()  # one thread at a time: the list hands it over
@@ -50,4 +59,4 @@ class Pool:
         """Those that are not in use."""
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()

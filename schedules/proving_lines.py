@@ -17,6 +17,7 @@ from django.db.models import Q
 from schedules.accounts import Accounts
 from schedules.cut_over_plan import read_as_cron_had_them
 from schedules.errors import NotPossible
+from schedules.import_known import imported_were
 from schedules.import_sources import printable_path, read
 from schedules.import_values import Reading, Source
 from schedules.models import CrontabFile, Schedule
@@ -125,10 +126,11 @@ def _on_disk(name: str) -> list[File]:
 
 
 def _not_on_disk(name: str) -> list[File]:
-    places = [name, printable_path(os.path.abspath(name))]
+    places = [printable_path(name), printable_path(os.path.abspath(name))]
     row = CrontabFile.objects.filter(source__in=places).first()
     if row is None:
-        raise NotPossible(f'"{name}" is neither a file here nor a source that was imported.{_known()}')
+        unknown = f'"{places[0]}" is neither a file here nor a source that was imported.'
+        raise NotPossible(f"{unknown} {imported_were()}")
     return vanished([row.source]) if row.path else [_as_imported(row)]
 
 
@@ -156,11 +158,6 @@ def _as_on_disk(source: Source, imported: CrontabFile | None) -> File:
         is_here=True,
         is_dormant=source.is_dormant,
     )
-
-
-def _known() -> str:
-    sources = list(CrontabFile.objects.order_by("source").values_list("source", flat=True)[:5])
-    return f" Imported were: {', '.join(sources)}." if sources else " No crontab has been imported yet."
 
 
 def _lines(file: File, rows: Sequence[Schedule]) -> Iterator[Line]:

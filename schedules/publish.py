@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
-from django.db import transaction
 
 from schedules import conf, events
 from schedules.models import Revision, Run
@@ -54,8 +53,7 @@ def publish_due(now: datetime, *, limit: int = 500) -> int:
     """
     values = conf.current()
     full = [queue for queue, count in Run.objects.outstanding().items() if count >= values.doorbells]
-    with transaction.atomic():
-        bells = Run.objects.take_for_publishing(now, limit=limit, full=full, delays=values.redispatch_seconds)
+    bells = Run.objects.take_for_publishing(now, limit=limit, full=full, delays=values.redispatch_seconds)
     if not bells:
         return 0
     events.before_publish(bells)

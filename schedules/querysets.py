@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models
-from django.db.models import Case, Count, DateTimeField, F, Q, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db import IntegrityError, connections, models
+from django.db.models import Count, F, Q
+from django.db.models.functions import Now
 
-from schedules import bulk
+from schedules import bulk, statements
 from schedules.rules.states import ACTIVE, WAITING, State
+from schedules.statements import Begun, Closing
 
 if TYPE_CHECKING:
     from schedules.models import Run, Schedule, Worker
@@ -32,6 +33,11 @@ def database_now(using: str = "default") -> datetime:
             return moment
         cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
         return datetime.fromisoformat(cursor.fetchone()[0] + "+00:00")
+
+
+def is_overlap(error: IntegrityError) -> bool:
+    """Whether it is the constraint on exclusive runs that refused: PostgreSQL names it, SQLite its column."""
+    return "run_exclusive" in str(error) or "schedules_run.concurrency_key" in str(error)
 
 
 class ScheduleQuerySet(models.QuerySet["Schedule"]):
@@ -122,37 +128,30 @@ class RunQuerySet(models.QuerySet["Run"]):
     def take_for_publishing(
         self, now: datetime, *, limit: int, full: Collection[str], delays: Sequence[int]
     ) -> list[Doorbell]:
-        """T2: pending and due, or queued without a claim for too long, oldest first. In a transaction.
+        """T2: pending and due, or queued without a claim for too long, the oldest of each.
 
         `full` are the queues that take no new message; `delays` the seconds until the message counts
         as lost, by number of dispatches.
         """
-        due = Q(state=State.PENDING, available_at__lte=now) & ~Q(queue__in=full)
-        silent = Q(state=State.QUEUED, redispatch_at__lte=now)
-        # Two queries, so that each uses its own partial index.
-        taken = [*self._lock_for_publishing(due, "available_at", limit)]
-        taken += self._lock_for_publishing(silent, "redispatch_at", limit - len(taken))
-        self.filter(pk__in=[bell.run_id for bell in taken]).update(
-            state=State.QUEUED,
-            dispatches=F("dispatches") + 1,
-            queued_at=now,
-            redispatch_at=_redispatch_at(now, delays),
-        )
+        queues = {f"queue{number}": queue for number, queue in enumerate(full)}
+        free = "".join(f" AND queue <> %({name})s" for name in queues)
+        pending = f"state = 'pending' AND available_at <= %(now)s{free}"
+        silent = "state = 'queued' AND redispatch_at <= %(now)s"
+        given = {"now": now, **queues}
+        # Two statements, so that each uses its own partial index.
+        taken: list[Doorbell] = []
+        for condition, instant in ((pending, "available_at"), (silent, "redispatch_at")):
+            if room := limit - len(taken):
+                rows = statements.take(
+                    using=self.db,
+                    condition=condition,
+                    instant=instant,
+                    given=given,
+                    limit=room,
+                    delays=delays,
+                )
+                taken += [Doorbell(*row) for row in rows]
         return taken
-
-    def _lock_for_publishing(self, condition: Q, order: str, limit: int) -> list[Doorbell]:
-        if limit <= 0:
-            return []
-        rows = (
-            self.filter(condition, cancel_requested=False)
-            .order_by(order, "pk")
-            .select_for_update(skip_locked=True, no_key=True)
-            .values_list("pk", "dispatches", "name", "queue", "revision_id")[:limit]
-        )
-        return [
-            Doorbell(pk, dispatches + 1, name, queue, revision_id)
-            for pk, dispatches, name, queue, revision_id in rows
-        ]
 
     def unpublish(self, bells: Iterable[Doorbell], *, available_at: datetime) -> int:
         """T2e: the messages did not go out; back to pending, unless somebody moved the run meanwhile."""
@@ -166,24 +165,13 @@ class RunQuerySet(models.QuerySet["Run"]):
             for number, pks in by_number.items()
         )
 
-    def start(self, run: Run, *, worker: Worker, token: uuid.UUID) -> bool:
-        """T3. Raises IntegrityError where overlap is not allowed and another run executes."""
-        return self._won(
-            self.filter(
-                pk=run.pk,
-                state__in=WAITING,
-                attempt=run.attempt,
-                available_at__lte=Now(),
-                cancel_requested=False,
-            ).update(
-                state=State.RUNNING,
-                attempt=F("attempt") + 1,
-                token=token,
-                worker=worker,
-                redispatch_at=None,
-                started_at=Coalesce("started_at", Now()),
-            )
-        )
+    def start(self, run_id: int, *, worker: Worker, token: uuid.UUID) -> Begun | None:
+        """T3, with its attempt. None: it is not there, or not to be started.
+
+        Raises IntegrityError where overlap is not allowed and another run executes (see `is_overlap`).
+        """
+        attempt = {"token": token, "worker_id": worker.pk, "worker_name": worker.name, "pid": worker.pid}
+        return statements.begin(using=self.db, run_id=run_id, attempt=attempt)
 
     def skip(self, run: Run, *, reason: str, detail: str) -> bool:
         """T3o: a waiting run that must not start any more."""
@@ -212,29 +200,62 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(pk=run_id, token=token, state=State.RUNNING)
 
     def finish(
-        self, run_id: int, token: uuid.UUID, *, state: State, reason: str = "", detail: str | None = ""
+        self,
+        run_id: int,
+        token: uuid.UUID,
+        *,
+        state: State,
+        reason: str = "",
+        detail: str | None = "",
+        closing: Closing | None = None,
     ) -> bool:
         """T5 and the end in T7. `detail` None leaves what stands there, such as who asked to cancel."""
         said = {} if detail is None else {"detail": detail}
-        return self._won(
-            self.held_by(run_id, token).update(
-                state=state, token=None, finished_at=Now(), reason=reason, **said
-            )
-        )
+        columns = {"state": state, "token": None, "finished_at": Now(), "reason": reason} | said
+        return self._end(run_id, token, columns, closing, unless_cancelled=False)
 
-    def retry(self, run_id: int, token: uuid.UUID, *, available_at: datetime, detail: str) -> bool:
+    def retry(
+        self,
+        run_id: int,
+        token: uuid.UUID,
+        *,
+        available_at: datetime,
+        detail: str,
+        closing: Closing | None = None,
+    ) -> bool:
         """T6 and the retry in T7. Also False where somebody asked to cancel the run meanwhile."""
-        return self._won(
-            self.held_by(run_id, token)
-            .filter(cancel_requested=False)
-            .update(
-                state=State.PENDING,
-                token=None,
-                available_at=available_at,
-                dispatches=0,
-                redispatch_at=None,
-                detail=detail,
+        columns = {
+            "state": State.PENDING,
+            "token": None,
+            "available_at": available_at,
+            "dispatches": 0,
+            "redispatch_at": None,
+            "detail": detail,
+        }
+        return self._end(run_id, token, columns, closing, unless_cancelled=True)
+
+    def _end(
+        self,
+        run_id: int,
+        token: uuid.UUID,
+        columns: dict[str, Any],
+        closing: Closing | None,
+        *,
+        unless_cancelled: bool,
+    ) -> bool:
+        """With `closing` the attempt is closed at once: a worker does so, a rescuer has its own way."""
+        if closing is not None:
+            return statements.end(
+                using=self.db,
+                run_id=run_id,
+                token=token,
+                run=columns,
+                closing=closing,
+                unless_cancelled=unless_cancelled,
             )
+        held = self.held_by(run_id, token)
+        return self._won(
+            (held.filter(cancel_requested=False) if unless_cancelled else held).update(**columns)
         )
 
     def hasten(self, pk: int) -> bool:
@@ -270,15 +291,6 @@ class RunQuerySet(models.QuerySet["Run"]):
     @staticmethod
     def _won(updated: int) -> bool:
         return updated == 1
-
-
-def _redispatch_at(now: datetime, delays: Sequence[int]) -> Case:
-    """By the number of dispatches before this one."""
-    steps = [
-        When(dispatches=number, then=Value(now + timedelta(seconds=seconds)))
-        for number, seconds in enumerate(delays[:-1])
-    ]
-    return Case(*steps, default=Value(now + timedelta(seconds=delays[-1])), output_field=DateTimeField())
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

@@ -136,7 +136,7 @@ def _tables(row: CronComparison) -> dict[str, Any]:
 def _shown(line: dict[str, Any], is_there: bool) -> dict[str, Any]:
     return line | {
         "url": presentation.schedule_url(line["id"]) if is_there else "",
-        "differs": line["only_cron"] or line["only_us"],
+        "differs": line["only_cron"] or line["only_us"] or line.get("both_ran"),
         "place": f"{line['source']}:{line['line']}" if line["source"] else "",
         "p50": _seconds(line["drift_p50"]),
         "most": _seconds(line["drift_max"]),

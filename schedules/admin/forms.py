@@ -21,7 +21,8 @@ from django.http import QueryDict
 from django_celery_beat.models import PeriodicTask
 
 from schedules import catalog, conf
-from schedules.admin import queries, timings, words
+from schedules.admin import timings, words
+from schedules.admin.ansi import visible
 from schedules.admin.fields import (
     Environment,
     JsonText,
@@ -40,6 +41,7 @@ from schedules.querysets import database_now
 from schedules.rules import when as whens
 from schedules.rules.cron_clock import zone
 from schedules.rules.definition import Kind, Mode
+from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 LOCKS: dict[str, tuple[str, ...]] = {
     "command": (
@@ -49,11 +51,6 @@ LOCKS: dict[str, tuple[str, ...]] = {
     "pause": ("enabled", "mode"),
 }
 """The fields that each right unlocks."""
-
-STILL_CUT_OVER = (
-    "Its line was taken out of the crontab, so as a shadow nobody would run it. Go back with "
-    "manage.py cut_over --undo, which puts the line back."
-)
 
 _MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
 
@@ -171,8 +168,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_mode(self) -> str:
         mode = str(self.cleaned_data["mode"])
-        if mode == Mode.SHADOW and self.instance.pk in queries.cut_over([self.instance.pk or 0]):
-            raise ValidationError(STILL_CUT_OVER)
+        moved = open_cut_overs([self.instance.pk or 0]) if mode == Mode.SHADOW else {}
+        for row in moved.values():
+            raise ValidationError(visible(why_no_shadow(row)))
         return mode
 
     def clean_name(self) -> str:

@@ -18,7 +18,6 @@ from schedules.models import (
     AttemptOutput,
     Beat,
     CommandCheck,
-    CutOver,
     RetryPolicy,
     Revision,
     Run,
@@ -79,12 +78,6 @@ def schedule_rows() -> QuerySet[Schedule]:
 def schedule(pk: int) -> Schedule | None:
     """One live schedule with everything that its form shows."""
     return schedule_rows().select_related("retry_policy").filter(pk=pk).first()
-
-
-def cut_over(pks: Sequence[int]) -> dict[int, CutOver]:
-    """The open cut-over of each of these schedules that has one. One query."""
-    rows = CutOver.objects.filter(schedule__in=pks, undone_at__isnull=True).defer("text")
-    return {row.schedule_id: row for row in rows if row.schedule_id is not None}
 
 
 def command_checks(schedule_ids: Sequence[int]) -> dict[int, list[CommandCheck]]:

@@ -32,13 +32,14 @@ from schedules.admin.schedule_actions import ScheduleActions
 from schedules.admin.schedule_form import mode_pill
 from schedules.models import Schedule
 from schedules.rules.states import ACTIVE
+from schedules.still_cut_over import open_cut_overs
 
 
 class ScheduleChangeList(TimedChangeList):
     def complete(self, rows: list[Schedule]) -> None:
         pks = [row.pk for row in rows]
         found, checks = queries.last_runs(pks, presentation.STRIP), queries.command_checks(pks)
-        moved = queries.cut_over(pks)
+        moved = open_cut_overs(pks)
         for row in rows:
             row.last_runs = found.get(row.pk, [])
             row.checks = checks.get(row.pk, [])

@@ -20,11 +20,11 @@ from django.utils.html import format_html, format_html_join
 from schedules import catalog, operate
 from schedules.admin import access, presentation, queries
 from schedules.admin.ansi import visible
-from schedules.admin.forms import STILL_CUT_OVER
 from schedules.admin.schedule_form import ScheduleFormPage
 from schedules.errors import BeatkeeperError
 from schedules.models import Run, Schedule
 from schedules.rules.definition import Mode
+from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 BESIDE_CRON = (
     "cron still runs these lines, unless somebody took them out: both would run them. To move a line "
@@ -102,7 +102,7 @@ class ScheduleActions(ScheduleFormPage):
     @admin.action(description="Make live", permissions=["pause"])
     def live_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         pks = _pks(queryset)
-        moved = queries.cut_over(pks)
+        moved = open_cut_overs(pks)
         rows = queryset.exclude(source="").exclude(pk__in=moved).filter(mode=Mode.SHADOW.value)
         beside_cron = list(rows.values_list("name", flat=True)[:5])
         self._change(request, pks, "made live", lambda pks, by: catalog.make_live(pks, by=by))
@@ -112,10 +112,10 @@ class ScheduleActions(ScheduleFormPage):
     @admin.action(description="Make shadow", permissions=["pause"])
     def shadow_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         pks = _pks(queryset)
-        moved = queries.cut_over(pks)
+        moved = open_cut_overs(pks)
         left = [pk for pk in pks if pk not in moved]
         self._change(request, left, "made shadows", lambda pks, by: catalog.make_shadow(pks, by=by))
-        _report_refusals(request, [f'"{row.name}": {STILL_CUT_OVER}' for row in moved.values()])
+        _report_refusals(request, [f'"{row.name}": {why_no_shadow(row)}' for row in moved.values()])
 
     @admin.action(description="Delete …", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> HttpResponse | None:

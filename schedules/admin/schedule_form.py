@@ -27,9 +27,10 @@ from schedules.errors import BeatkeeperError, CronError
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Mode
+from schedules.still_cut_over import command, open_cut_overs
 
 SHADOW = "It records what would start, and starts nothing but what somebody runs by hand."
-INTERRUPTED = "Its cut-over was interrupted: perhaps neither cron nor Beatkeeper runs it. Repeat it."
+RUN_BY_NOBODY = "Its line was cut over and it is a shadow: neither cron nor Beatkeeper runs it."
 _NOT_COPIED = ("name", "start_time", "expires", "enabled")
 
 
@@ -183,13 +184,14 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
     runs = queries.last_runs([schedule.pk], presentation.STRIP).get(schedule.pk, [])
     over = [run for run in runs if run.is_final]
     zone = form.initial["timezone"]
-    cut_over = queries.cut_over([schedule.pk]).get(schedule.pk)
+    cut_over = open_cut_overs([schedule.pk]).get(schedule.pk)
     return {
         "schedule": schedule,
         "name": presentation.name(schedule.name),
         "state": presentation.health_pill(schedule, now),
         "shadow": mode_pill(schedule, is_cut_over=cut_over is not None),
         "cut_over": cut_over,
+        "repairs": [command(cut_over, undo=undo) for undo in (False, True)] if cut_over else [],
         "health": presentation.health(schedule, now),
         "stopped": schedule.is_paused(now) or not schedule.enabled,
         "next_run": presentation.moment(schedule.next_run_at, now, zone),
@@ -205,7 +207,7 @@ def mode_pill(schedule: Schedule, *, is_cut_over: bool) -> SafeString | str:
     if schedule.mode == Mode.LIVE:
         return ""
     if is_cut_over:
-        return presentation.pill("interrupted", "bad", INTERRUPTED)
+        return presentation.pill("run by nobody", "bad", RUN_BY_NOBODY)
     return presentation.pill("shadow", "busy", SHADOW)
 
 

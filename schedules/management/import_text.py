@@ -15,6 +15,7 @@ MOST_SHOWN = 60
 """Rows of one table; `--json` has them all."""
 MOST_PLACES = 12
 """Places named for one remark."""
+_CORRECT = "Correct what is refused above."
 
 
 def shape(report: Report) -> dict[str, Any]:
@@ -214,18 +215,43 @@ def _summary(report: Report) -> str:
     return f"Nothing was imported{' (dry run)' if report.is_dry_run else ''}: {', '.join(counts)}."
 
 
-def complaint(report: Report, *, partial: bool) -> str:
+def complaint(report: Report, *, partial: bool, prove: bool) -> str:
+    """Why the status is not 0 where something was refused, and what helps."""
     what = counted(len(report.plan.refused), "problem")
     if report.is_imported:
         return f"{what}: what is refused above was left out, everything else was imported."
     if report.is_dry_run and partial:
         return f"{what}: what is refused above would be left out."
-    if report.is_dry_run:
+    unproved = spoiled_advice(report) if prove else ""
+    helps = not unproved and _helps_partial(report)
+    if report.is_dry_run and helps:
         return f"{what}: the import would be refused as a whole, unless --partial is given."
+    if report.is_dry_run:
+        return f"{what}: the import would be refused as a whole. {unproved or _CORRECT}"
+    why = f"Nothing was imported because of {what}: all of it is imported, or nothing."
+    if helps:
+        return f"{why} Correct what is refused above, or import the rest with --partial."
+    return f"{why} {unproved or _CORRECT}"
+
+
+def spoiled_advice(report: Report) -> str:
+    """Why files with a bad line cannot be proved, and what to do; "" where there are none."""
+    files = [printable(parsed.source.file) for parsed in report.plan.read if parsed.is_spoiled]
+    if not files:
+        return ""
+    named = ", ".join(files[:MOST_PLACES])
+    more = f" and {len(files) - MOST_PLACES:,} more" if len(files) > MOST_PLACES else ""
+    them = "it" if len(files) == 1 else "them"
     return (
-        f"Nothing was imported because of {what}: all of it is imported, or nothing. Correct what is "
-        "refused above, or import the rest with --partial."
+        f"cron ignores the whole of {named}{more} because of a bad line, so its jobs do not run today and "
+        f"cannot be proved. Correct {them}, or import the good files by naming them."
     )
+
+
+def _helps_partial(report: Report) -> bool:
+    """Whether lines are what is refused, and others are left. It does not make a path readable."""
+    read = report.plan.read
+    return any(parsed.refused for parsed in read) and any(parsed.jobs for parsed in read)
 
 
 def _place(item: Item) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from schedules.errors import BeatkeeperError
-from schedules.import_sources import own_account
+from schedules.import_sources import own_account, printable_path
 from schedules.management.output import as_json, printable
 
 REFUSED, USAGE = 1, 2
@@ -41,6 +41,8 @@ class ScriptCommand(BaseCommand):
     """Subclasses define `arguments(parser)` and `run(options)`."""
 
     requires_system_checks = []  # scripts ask often; `up` and `check` run them
+    file_names: Collection[str] = ("paths", "log", "output")
+    """Options that the file system gets as they were typed; others go to the database, as text."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         self.arguments(parser)
@@ -60,9 +62,17 @@ class ScriptCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         with _quiet_log(options["verbosity"]):
             try:
-                self.run(options)
+                self.run({name: self._as_text(name, value) for name, value in options.items()})
             except BeatkeeperError as error:
                 raise Error(printable(str(error)), returncode=REFUSED) from error
+
+    def _as_text(self, name: str, value: Any) -> Any:
+        """Bytes that are not UTF-8 reach a program in a form that no database takes: they become `\\xNN`."""
+        if name in self.file_names:
+            return value
+        if isinstance(value, list):
+            return [self._as_text(name, item) for item in value]
+        return printable_path(value) if isinstance(value, str) else value
 
     def run_from_argv(self, argv: list[str]) -> None:
         _tolerate_any_locale()

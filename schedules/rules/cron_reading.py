@@ -14,7 +14,9 @@ from schedules.rules.cron_expression import NOTHING, CronExpression, Dialect
 from schedules.rules.cron_extended import read_extended_field
 from schedules.rules.cron_fields import FIELD_KINDS, SECOND, Field, FieldKind, Word, read_field
 
-MAX_LENGTH = 256
+MAX_LENGTH = 1000
+"""Characters: as many as a schedule stores. Five fields that list every value need less than 400."""
+
 MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -34,7 +36,9 @@ def read_expression(text: str, dialect: Dialect, seed: str = "") -> CronExpressi
     `seed` chooses the values that cronie's `~` and the extended `H` leave open.
     """
     if len(text) > MAX_LENGTH:
-        raise _whole(text[:40] + "...", f"it is longer than {MAX_LENGTH} characters")
+        raise _whole(
+            text[:40] + "...", f"it is longer than {MAX_LENGTH:,} characters, the most that Beatkeeper stores"
+        )
     if "\n" in text:
         raise _whole(text, "it holds a line break; an expression is one line")
     expanded = _macro(text) if dialect is not Dialect.CELERY and _is_macro(text) else text

@@ -17,6 +17,10 @@ LONGEST_COMMAND = CRON.longest_command
 """Bytes of a command that Debian's cron takes, counted before `%` is treated."""
 
 REBOOT = "@reboot"
+OR_ANOTHER_FORMAT = (
+    ". If the file is the crontab of one user, it has no account column: read it with --format user"
+)
+"""Advice behind a refusal, for a file that may be anything."""
 
 _TIME = re.compile(r"@[^ \t]*|[^ \t]+(?:[ \t]+[^ \t]+){0,4}")
 _BLANK = re.compile(r"[ \t]")
@@ -175,10 +179,7 @@ def _account_complaint(account: str, accounts: Collection[str] | None) -> str:
         return f'bad username: "{account}" stands where the account belongs; cron has five time fields'
     if accounts is None or account in accounts:
         return ""
-    return (
-        f'bad username: there is no account "{account}" here. If the file is the crontab of one '
-        "user, it has no account column: read it with --format user"
-    )
+    return f'bad username: there is no account "{account}" here{OR_ANOTHER_FORMAT}'
 
 
 def _read_command(job: JobText, grammar: Grammar) -> JobText | BadJob:

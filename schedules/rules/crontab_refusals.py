@@ -7,7 +7,7 @@ the author had in mind. Called by `crontab.parse`.
 import re
 from collections.abc import Iterable
 
-from schedules.rules.crontab_jobs import BadJob
+from schedules.rules.crontab_jobs import OR_ANOTHER_FORMAT, BadJob
 from schedules.rules.crontab_settings import NotASetting
 
 MAX_LINES = 10_000
@@ -44,6 +44,20 @@ def why_bad(text: str, setting: NotASetting, job: BadJob) -> str:
     """The refusal of one line, which is neither a setting nor a job; begins with cron's own words."""
     cause = _recognised(text) or setting.reason
     return f"{job.reason.partition(':')[0]}: {cause}" if cause else job.reason
+
+
+def in_crons_own_file(reason: str, *, ignored: str) -> str:
+    """The refusal where the file is cron's own, so that each line must name an account.
+
+    `ignored` is what the daemon ignores because of the line: "the file", or "the line".
+    """
+    fact = reason.removesuffix(OR_ANOTHER_FORMAT)
+    if fact == reason:
+        return reason
+    return (
+        f"{fact}: the account column is missing, or the account is. cron ignores {ignored} today; add the "
+        "account between the time and the command"
+    )
 
 
 def is_anacron_job(line: str) -> bool:

@@ -32,6 +32,9 @@ def read_setting(text: str, grammar: Grammar = CRON) -> Setting | NotASetting:
     if name is None or not rest.startswith("="):
         return NotASetting()
     value = _read_value(rest[1:].lstrip(SPACES), name, grammar)
+    if isinstance(value, NotASetting) and is_cut(text, grammar):
+        longest = grammar.longest_setting
+        return NotASetting(f"the setting is longer than {longest} bytes, and the rest of it is not read")
     return value if isinstance(value, NotASetting) else Setting(name, value)
 
 

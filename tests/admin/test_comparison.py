@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from schedules.models import CronComparison, CutOver, Schedule
 from schedules.querysets import database_now
@@ -158,11 +159,14 @@ def test_the_form_changes_the_mode(root, form_data):
     assert Schedule.objects.get().mode == "live"
 
 
-def test_a_cut_over_that_was_interrupted_is_told_on_the_page(root):
+def test_a_shadow_whose_line_is_cut_over_is_told_with_both_ways_to_repair_it(root):
     row = make_schedule(mode="shadow", source="/etc/cron.d/jobs")
     cut_over(row)
-    assert "was interrupted" in root.get(form_url(row.pk)).content.decode()
-    assert ">interrupted</span>" in root.get(SCHEDULES).content.decode()
+    text = root.get(form_url(row.pk)).content.decode()
+    assert "Neither cron nor Beatkeeper runs it" in text
+    for way in ("cut_over", "cut_over --undo"):
+        assert f"manage.py {way} /etc/cron.d/jobs --name {row.name}" in strip_tags(text)
+    assert ">run by nobody</span>" in root.get(SCHEDULES).content.decode()
     Schedule.objects.update(mode="live")
     text = root.get(form_url(row.pk)).content.decode()
-    assert ("was interrupted" in text, "Instead of cron" in text) == (False, True)
+    assert ("Neither cron" in text, "Instead of cron" in text) == (False, True)

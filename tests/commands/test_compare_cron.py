@@ -125,7 +125,113 @@ def test_live_runs_pair_too_and_say_that_both_ran(call, noon, log):
     decided(row, noon, state="succeeded", reason="", started_at=second(noon, 3))
     [found] = call("compare_cron", "--log", log(line(second(noon))), "--json").json["schedules"]
     assert (found["matched"], found["both_ran"], found["drift_max"]) == (1, 1, 2.0)
-    assert "both ran it" in found["note"]
+    assert found["note"] == "live: cron and Beatkeeper both ran it once"
+
+
+def test_what_both_ran_is_a_difference_of_its_own(call, noon, log):
+    row = imported(mode="live")
+    for at in minutes(noon, 0, 5):
+        decided(row, at, state="succeeded", reason="", started_at=at)
+    decided(imported("other", command="/bin/other"), noon)
+    starts = [line(second(at)) for at in minutes(noon, 0, 5)]
+
+    done = call("compare_cron", "--log", log(*starts, line(second(noon), "/bin/other")))
+
+    assert done.status == 1
+    doubled, equal = done.out.index("Run by both, cron and Beatkeeper (1)"), done.out.index("Equal (1)")
+    assert doubled < done.out.index("both ran it 2 times") < equal < done.out.index("\n  other ")
+    assert "3 matched (2 of them run by both), 0 only cron, 0 only Beatkeeper" in done.out
+    assert done.err == "cron and Beatkeeper both ran 2 starts, each of them twice."
+
+
+OF_NO_CRON = {"mode": "live", "source": "/srv/fixtures/crontab.example"}
+
+
+def test_a_live_schedule_of_what_no_cron_reads_is_left_out_and_told(call, noon, log):
+    decided(imported(**OF_NO_CRON), noon, state="succeeded", reason="", started_at=noon)
+
+    done = call("compare_cron", "--log", log())
+
+    assert done.status == 0
+    assert "Left out: 1 live schedule of which the log shows nothing" in done.out
+    assert "(/srv/fixtures/crontab.example)" in done.out
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        OF_NO_CRON | {"mode": "shadow"},
+        OF_NO_CRON | {"source": "/etc/crontab"},
+        OF_NO_CRON | {"source": "/etc/cron.d/jobs"},
+        OF_NO_CRON | {"source": "/var/spool/cron/crontabs/ada"},
+        OF_NO_CRON | {"source": "crontab:ada"},
+    ],
+)
+def test_what_cron_should_have_started_is_never_left_out(call, noon, log, columns):
+    decided(imported(**columns), noon, state="succeeded", reason="", started_at=noon)
+    done = call("compare_cron", "--log", log(), "--json")
+    assert (done.status, done.json["only_us"], done.json["left_out"]) == (1, 1, [])
+
+
+def test_what_the_log_shows_is_never_left_out(call, noon, log):
+    decided(imported(**OF_NO_CRON), noon, state="succeeded", reason="", started_at=noon)
+    assert call("compare_cron", "--log", log(line(second(noon))), "--json").json["both_ran"] == 1
+
+
+@pytest.mark.parametrize(
+    "choice", [["sync"], ["--tag", "shop"], ["--source", "/srv/fixtures/crontab.example"]]
+)
+def test_only_what_was_chosen_is_compared_wherever_it_came_from(call, noon, log, choice):
+    decided(imported(**OF_NO_CRON, tags="shop"), noon, state="succeeded", reason="", started_at=noon)
+    decided(imported("other", command="/bin/other"), noon)
+
+    found = call("compare_cron", "--log", log(line(second(noon), "/bin/other")), *choice, "--json").json
+
+    assert [(it["schedule"], it["only_us"]) for it in found["schedules"]] == [("sync", 1)]
+    assert (found["unknown"], found["left_out"]) == ([], [])
+
+
+def test_a_choice_of_nothing_is_refused(call, noon, log):
+    imported()
+    assert "no-such" in call("compare_cron", "--log", log(), "no-such").err
+    assert (
+        'No schedule was imported from "/no"' in call("compare_cron", "--log", log(), "--source", "/no").err
+    )
+    assert call("compare_cron", "--log", log(), "sync", "--source", "/no").status == 2
+
+
+def test_schedules_with_nothing_to_compare_are_counted_by_the_reason(call, noon, log):
+    for number in range(7):
+        late = imported(f"late-{number}", command=f"/bin/late {number}")
+        Revision.objects.filter(schedule=late).update(changed_at=noon + timedelta(hours=2))
+    imported("rare", command="/bin/rare")
+    path = log(line(second(noon), "/bin/late 3"))
+
+    short, long = call("compare_cron", "--log", path), call("compare_cron", "--log", path, "--all")
+
+    assert "Nothing to compare (8; --all lists them)" in short.out
+    assert "imported after the log ended (7): late-0, late-1, late-2, late-3, late-4 and 2 more" in short.out
+    assert "never seen in the log, and never due in that time (1): rare" in short.out
+    assert "late-6" in long.out
+
+
+@pytest.mark.parametrize(
+    ("due", "started", "note"),
+    [
+        (None, 0, "never due in that time"),
+        (60, 60, "seen and due only at the ends"),
+        (60, None, "never seen in the log; due only at the ends"),
+    ],
+)
+def test_a_schedule_with_nothing_to_compare_says_why(call, noon, log, due, started, note):
+    row = imported()
+    Revision.objects.filter(schedule=row).update(changed_at=noon + timedelta(minutes=5))
+    if due is not None:
+        decided(row, *minutes(noon, due))
+    starts = [line(second(at, -3)) for at in minutes(noon, *([] if started is None else [started]))]
+    [found] = call("compare_cron", "--log", log(*starts), "--json").json["schedules"]
+    assert (found["matched"], found["only_cron"], found["only_us"]) == (0, 0, 0)
+    assert found["note"].startswith(note)
 
 
 def test_what_ran_while_the_line_was_cut_over_is_not_compared(call, noon, log):
@@ -229,6 +335,16 @@ def test_the_journal(call, noon, log, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert call("compare_cron", "--journal", "--since", "2d").status == 0
     assert "--identifier=CRON" in (tmp_path / "asked").read_text()
+
+
+@pytest.mark.parametrize("said", ["", "-- No entries --"])
+def test_a_machine_without_a_journal_is_told_so(call, db, tmp_path, monkeypatch, said):
+    program = tmp_path / "journalctl"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    done = call("compare_cron", "--journal")
+    assert (done.status, "keeps no journal" in done.err, "begins with a time" in done.err) == (1, True, False)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\xff" * 300_000, b"no log\n" * 10, b"CMD (" * 100_000])

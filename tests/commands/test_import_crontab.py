@@ -214,6 +214,36 @@ def test_partial_imports_the_good_lines_and_still_reports_the_problem(call, cron
     assert only().cron == "0 1 * * *"
 
 
+def test_partial_is_advised_where_good_lines_are_left(call, crontab):
+    bad = crontab("0 1 * * * true\n61 * * * * true\n")
+    for arguments in ([], ["--dry-run"]):
+        assert "--partial" in call("import_crontab", bad, *arguments).err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--prove"]])
+def test_partial_is_not_advised_where_it_would_not_help(call, crontab, tmp_path, arguments):
+    missing = call("import_crontab", crontab("0 1 * * * true\n"), tmp_path / "missing", *arguments)
+    only_bad = call("import_crontab", crontab("61 * * * * true\n"), *arguments)
+
+    assert (missing.status, only_bad.status) == (1, 1)
+    for done in (missing, only_bad):
+        assert done.err.endswith("Correct what is refused above.")
+        assert "--partial" not in done.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--partial"], ["--dry-run"], ["--partial", "--dry-run"]])
+def test_a_file_that_cron_ignores_is_told_to_be_what_cannot_be_proved(call, crontab, arguments):
+    bad = crontab("0 1 * * * true\n61 * * * * true\n")
+
+    done = call("import_crontab", bad, "--prove", *arguments)
+
+    assert done.status == 1
+    assert f"cron ignores the whole of {bad} because of a bad line" in done.err
+    assert "import the good files by naming them" in done.err
+    assert "--partial" not in done.err
+    assert not Schedule.objects.exists()
+
+
 def test_line_that_became_bad_is_refused_and_not_gone(call, crontab):
     call("import_crontab", crontab("0 1 * * * /opt/a\n0 2 * * * /opt/b\n"))
 

@@ -95,6 +95,39 @@ def test_directory_is_read_as_system_crontabs_and_what_cron_ignores_is_said(call
     assert result.status == 0
 
 
+@pytest.mark.parametrize("named", [".", "shop"])
+def test_a_file_of_cron_d_gives_the_same_names_however_it_was_named(call, tmp_path, named):
+    folder = tmp_path / "cron.d"
+    folder.mkdir()
+    (folder / "shop").write_text("0 5 * * * root /opt/report\n")
+
+    call("import_crontab", folder / named, *([] if named == "." else ["--format", "system"]))
+
+    assert Schedule.objects.get().name == "shop-report"
+
+
+@pytest.mark.parametrize("named", [".", "shop"])
+@pytest.mark.parametrize(("dialect", "ignored"), [("cron", "the file"), ("cronie", "the line")])
+def test_a_line_of_cron_d_without_an_account_is_told_to_name_one(
+    call, system_directory, monkeypatch, named, dialect, ignored
+):
+    monkeypatch.setattr(import_sources, "why_ignored", lambda place, daemon, facts: "")
+    (system_directory / "shop").write_text("0 5 * * * /opt/report --all\n")
+
+    result = call("import_crontab", system_directory / named, "--dialect", dialect, "--json")
+
+    [refused] = result.json["refused"]
+    assert "the account column is missing" in refused["reason"]
+    assert f"ignores {ignored} today; add the account" in refused["reason"]
+    assert "--format user" not in refused["reason"]
+
+
+def test_a_copy_without_accounts_may_be_the_crontab_of_a_user(call, tmp_path):
+    (tmp_path / "shop").write_text("0 5 * * * /opt/report --all\n")
+    result = call("import_crontab", tmp_path, "--json")
+    assert "--format user" in result.json["refused"][0]["reason"]
+
+
 def test_file_that_left_the_directory_leaves_its_schedules_as_gone(call, tmp_path):
     (tmp_path / "a").write_text("0 5 * * * root /opt/a\n")
     (tmp_path / "b").write_text("0 5 * * * root /opt/b\n")

@@ -144,4 +144,12 @@ def test_a_refused_import_has_no_proof(call, crontab):
 
     assert done.status == 1
     assert "proof" not in done.json
-    assert "--partial" in done.err
+    assert "Correct what is refused above" in done.err
+
+
+def test_known_sources_are_counted_where_not_all_are_named(call, crontab):
+    for number in range(7):
+        call("import_crontab", crontab("0 5 * * * x\n", f"tab-{number}"))
+
+    for arguments in (["prove_import", "/nowhere"], ["export_crontab", "--source", "/nowhere"]):
+        assert "tab-4 and 2 more." in call(*arguments).err

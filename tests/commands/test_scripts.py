@@ -354,3 +354,21 @@ def test_process_prints_json_alone_and_ends_with_the_status(tmp_path):
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert unknown.stderr.startswith('Error: No schedule is named "nope".')
     assert usage.returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export_crontab", "x\udcff"),
+        ("export_crontab", "--source", "/x\udcff"),
+        ("export_schedules", "x\udcff"),
+        ("prove_import", "/x\udcff"),
+        ("cut_over", "/x\udcff"),
+        ("run_now", "x\udcff"),
+    ],
+)
+def test_an_argument_that_is_not_utf_8_is_refused_in_one_sentence(call, arguments):
+    refused = call(*arguments)
+
+    assert refused.status in (1, 2)
+    assert "\\xff" in refused.err + refused.out

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from schedules import cutting_over
+from schedules import catalog, cutting_over, import_sources
 from schedules.models import Schedule
-from tests.cutting.stage import CRONTAB, LINES, Clock, run
+from tests.cutting.stage import CRONTAB, LINES, Clock, modes, run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may edit a crontab")
 
@@ -108,3 +108,108 @@ def test_what_another_installation_took_out_stays_a_comment_and_is_told(call, cr
 
     assert [it["name"] for it in again["gone"]] == ["backup"]
     assert any("another installation" in it["reason"] for it in again["warnings"])
+
+
+def edited_after_the_cut_over(call, crons_file):
+    call("cut_over", crons_file)
+    [pk] = Schedule.objects.filter(name="backup").values_list("pk", flat=True)
+    catalog.change([pk], by="ada", cron="45 4 1 1 *", command="/bin/backup --half")
+
+
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_undo_shows_what_cron_will_run_and_warns_of_the_edit_that_is_not_in_the_line(
+    call, crons_file, dry_run
+):
+    edited_after_the_cut_over(call, crons_file)
+
+    done = call("cut_over", "--undo", crons_file, *dry_run)
+
+    [row] = [line for line in done.out.splitlines() if line.startswith("  backup")]
+    assert "30 2 * * *" in row
+    assert " 02:30:00 " in row
+    assert row.endswith("/bin/backup --full")
+    assert "Warnings (1)" in done.out
+    assert f'{crons_file}:4: "backup" is not what the line says (time, command): it was edited' in done.out
+    assert f"manage.py export_crontab --source {crons_file} writes" in done.out
+    assert dry_run or crons_file.read_text() == CRONTAB
+
+
+def test_json_of_undo_has_the_warning_and_cron_s_next_start(call, crons_file):
+    edited_after_the_cut_over(call, crons_file)
+
+    found = call("cut_over", "--undo", crons_file, "--dry-run", "--json").json
+
+    assert [(it["name"], it["line"], it["differs"]) for it in found["warnings"]] == [
+        ("backup", 4, ["time", "command"])
+    ]
+    next_runs = {it["name"]: it["next_run"] for it in found["lines"]}
+    assert next_runs["backup"].endswith("T02:30:00Z")
+    assert next_runs["up"] is None
+
+
+def test_undo_without_edits_warns_of_nothing(call, crons_file):
+    call("cut_over", crons_file)
+    assert call("cut_over", "--undo", crons_file, "--json").json["warnings"] == []
+
+
+def test_a_dry_run_tells_what_is_cut_over_already_from_what_would_be(call, crons_file):
+    call("cut_over", crons_file, "--name", "sync")
+
+    some = call("cut_over", crons_file, "--dry-run")
+    assert f"Already cut over in {crons_file} (1)" in some.out
+    assert f"To be cut over in {crons_file} (2)" in some.out
+
+    only = call("cut_over", crons_file, "--name", "sync", "--dry-run")
+    assert "To be cut over" not in only.out
+    assert only.out.rstrip().endswith("Nothing to do.")
+
+
+def test_an_edit_of_what_is_cut_over_already_does_not_stand_in_the_way_of_other_lines(call, crons_file):
+    call("cut_over", crons_file, "--name", "backup")
+    catalog.change(
+        Schedule.objects.filter(name="backup").values_list("pk", flat=True), by="a", cron="1 1 * * *"
+    )
+    assert call("cut_over", crons_file).status == 0
+
+
+@pytest.mark.parametrize("is_spool", [True, False])
+def test_the_other_name_of_an_account_s_crontab_is_told(call, crons_file, is_spool):
+    spool = str(import_sources.SPOOLS[0] / "ada")
+    known, named = (spool, "crontab:ada") if is_spool else ("crontab:ada", spool)
+    Schedule.objects.update(source=known)
+
+    done = call("cut_over", named, "--dry-run")
+
+    assert done.status == 1
+    assert f"Nothing came from {named}: the lines of this crontab were imported from {known}." in done.err
+
+
+@pytest.mark.parametrize("dry_run", [["--dry-run"], []])
+def test_a_manifest_makes_no_shadow_of_what_is_cut_over(call, crons_file, tmp_path, dry_run):
+    call("cut_over", crons_file, "--name", "backup")
+    path = tmp_path / "schedules.yaml"
+    path.write_text("schedules:\n  backup:\n    cron: 30 2 * * *\n    mode: shadow\n    command: x\n")
+
+    done = call("apply_schedules", path, *dry_run)
+
+    assert done.status == 1
+    assert f'{path}:4:5: "backup": "mode": Its line was taken out of {crons_file}' in done.err
+    assert f"manage.py cut_over --undo {crons_file} --name backup" in done.err
+    assert (modes()["backup"], Schedule.objects.get(name="backup").command) == ("live", "/bin/backup --full")
+
+    call("cut_over", "--undo", crons_file)
+    assert call("apply_schedules", path).status == 0
+
+
+def test_an_export_warns_of_lines_that_beatkeeper_runs(call, crons_file):
+    call("import_crontab", crons_file, "--format", "system", "--timezone", "UTC")
+    assert "cut over" not in call("export_crontab", "--source", crons_file).err
+    call("cut_over", crons_file)
+    catalog.disable(Schedule.objects.filter(name="up").values_list("pk", flat=True), by="ada")
+
+    done = call("export_crontab", "--source", crons_file)
+
+    assert "Note: 2 lines are cut over and run by Beatkeeper now" in done.err
+    assert f"manage.py cut_over --undo {crons_file}" in done.err
+    call("cut_over", "--undo", crons_file)
+    assert "cut over" not in call("export_crontab", "--source", crons_file).err

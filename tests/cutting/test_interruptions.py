@@ -116,7 +116,7 @@ def test_a_failure_too_late_to_put_back_says_that_nobody_runs_it_and_how_to_repa
         run(crons_file, clock=clock)
 
     assert nobody_or_both(crons_file) == ["sync", "backup", "up"]
-    assert [move.was_interrupted for move in run(crons_file, dry_run=True).moves] == [True] * 3
+    assert [(it.is_out, it.is_live) for it in run(crons_file, dry_run=True).moves] == [(True, False)] * 3
 
 
 @pytest.fixture

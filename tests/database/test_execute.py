@@ -9,11 +9,14 @@ from datetime import timedelta
 import pytest
 from celery import shared_task
 from celery.exceptions import Ignore, Reject
-from django.db import DataError, IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from schedules import execute, operate, patterns, process
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.querysets import database_now
+from schedules.rules.states import Outcome
+from schedules.work import Ended
 from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
 from tests.system.cluster import wait_for
 
@@ -101,6 +104,56 @@ def test_a_timeout_ends_the_command_and_is_recorded_as_such():
 def test_output_with_nul_and_bad_utf8_is_kept_readable():
     run = executed(make_run(make_schedule(command=r"printf 'a\000b\377c'")))
     assert last_attempt(run).output.text == "a\ufffdb\ufffdc"
+
+
+def test_a_run_starts_in_the_very_millisecond_in_which_it_is_due():
+    schedule, worker = make_schedule(), still_process().worker
+    assert all(execute.claim(make_run(schedule).pk, worker) for _ in range(30))
+
+
+def test_a_run_within_its_start_deadline_starts():
+    assert executed(make_run(make_schedule(expire_seconds=10))).state == "succeeded"
+
+
+def test_claim_and_record_cost_a_fixed_number_of_statements():
+    schedule, worker = make_schedule(command="true"), still_process().worker
+    run = make_run(schedule)
+    printed = Ended(outcome=Outcome.SUCCEEDED, exit_code=0, head=(("stdout", "x"),), bytes_seen=1)
+
+    with CaptureQueriesContext(connection) as claiming:
+        claim = execute.claim(run.pk, worker)
+    with CaptureQueriesContext(connection) as recording:
+        assert execute.finish(claim, printed)
+
+    # SQLite: begin, two or three writes, commit.
+    expected = (1, 1) if connection.vendor == "postgresql" else (4, 5)
+    assert (len(claiming), len(recording)) == expected
+
+
+def test_what_a_claim_returns_is_what_the_table_holds():
+    claim = execute.claim(make_run(make_schedule()).pk, still_process().worker)
+    for row in (claim.run, claim.attempt):
+        stored = type(row).objects.get(pk=row.pk)
+        names = [field.attname for field in row._meta.concrete_fields]
+        assert [getattr(row, name) for name in names] == [getattr(stored, name) for name in names]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such planner")
+def test_a_claim_never_reads_the_index_of_all_active_runs():
+    run = make_run(make_schedule())
+    with CaptureQueriesContext(connection) as sent:
+        claim = execute.claim(run.pk, still_process().worker)
+        execute.finish(claim, Ended(outcome=Outcome.SUCCEEDED, exit_code=0))
+    statements_sent = [query["sql"] for query in sent if query["sql"].startswith("WITH")]
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        for statement in statements_sent:
+            cursor.execute("EXPLAIN " + statement)
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+            assert "run_active" not in plan
+            assert "schedules_run_pkey" in plan
+        cursor.execute("RESET enable_seqscan")
+    assert len(statements_sent) == 2
 
 
 def test_the_start_deadline_skips_a_late_run_but_not_its_retry():
@@ -305,9 +358,21 @@ def test_a_run_whose_definition_is_gone_is_skipped_and_not_rung_for_ever():
     assert (executed(run).state, executed(run).reason) == ("skipped", "no_definition")
 
 
-def test_a_deleted_worker_row_is_no_overlap():
-    here = process.current()
+def test_a_definition_of_a_later_version_fails_the_run_and_does_not_stop_the_worker():
     run = make_run(make_schedule())
+    Revision.objects.filter(pk=run.revision_id).update(definition={"kind": "from the future"})
+
+    run = executed(run)
+
+    assert (run.state, run.reason, run.attempt) == ("failed", "no_definition", 1)
+    assert "cannot be read by this worker" in run.detail
+    assert last_attempt(run).error == run.detail
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_a_deleted_worker_row_is_no_overlap(overlap):
+    here = process.current()
+    run = make_run(make_schedule(overlap=overlap))
     Worker.objects.filter(pk=here.worker.pk).delete()
     with pytest.raises(IntegrityError):
         execute.execute(run.pk)

@@ -118,6 +118,18 @@ def test_a_run_whose_own_message_is_refused_does_not_stop_the_others(broker):
     assert first.available_at > database_now() + timedelta(seconds=60)
 
 
+def test_the_oldest_go_first_and_no_more_than_asked_for(broker):
+    now = database_now()
+    newer, older = make_run(make_schedule("a")), make_run(make_schedule("b"))
+    Run.objects.filter(pk=older.pk).update(available_at=now - timedelta(minutes=5))
+
+    assert publish.publish_due(database_now(), limit=1) == 1
+
+    assert [run_id for run_id, _ in broker] == [older.pk]
+    newer.refresh_from_db()
+    assert newer.state == "pending"
+
+
 def test_a_full_queue_takes_no_new_message_but_repeats_lost_ones(broker, settings):
     settings.BEATKEEPER = {"doorbells": 1}
     outstanding, waiting = make_run(make_schedule("a")), make_run(make_schedule("b"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import IntegrityError, connection
 
 from schedules import catalog, dispatch, execute, occurrences, operate, publish, rescue
 from schedules.errors import NotPossible
-from schedules.models import Attempt, Run, Schedule, Worker
+from schedules.models import Attempt, AttemptOutput, Run, Schedule, Worker
 from schedules.querysets import RunQuerySet, database_now
 from schedules.rules.states import FINAL, Outcome, State
 from schedules.work import Ended
@@ -101,6 +102,23 @@ def test_two_publishers_send_each_message_once(monkeypatch, sent):
     assert set(Run.objects.values_list("dispatches", flat=True)) == {1}
 
 
+def test_runs_that_another_publisher_holds_are_passed_by(monkeypatch):
+    make_run(make_schedule())
+    pause = Pause(RunQuerySet.take_for_publishing)
+    monkeypatch.setattr(RunQuerySet, "take_for_publishing", pause)
+
+    first = Racer(_taken)
+    assert pause.reached.wait(PATIENCE)  # in its transaction
+    second = Racer(_taken)
+    if connection.vendor == "postgresql":  # elsewhere the second waits for the first to commit
+        assert second.result == []
+    pause.go.set()
+
+    assert len(first.result) == 1
+    assert second.result == []
+    assert Run.objects.get().dispatches == 1
+
+
 def test_a_message_that_came_through_after_all_is_not_taken_back():
     run = make_run(make_schedule())
     bells = _taken()
@@ -130,6 +148,12 @@ def test_two_workers_and_one_run_make_one_attempt():
 
     assert sum(claim is not None for claim in found) == 1
     assert Attempt.objects.count() == 1
+
+
+def test_a_run_that_is_to_be_cancelled_is_not_started():
+    run = make_run(make_schedule(), cancel_requested=True)
+    assert execute.claim(run.pk, make_worker()) is None
+    assert Attempt.objects.count() == 0
 
 
 def test_overlap_skip_lets_one_of_two_runs_execute():
@@ -203,8 +227,10 @@ def test_the_fence_holds_when_a_lost_worker_comes_back():
     rescue.rescue_worker(worker, what="tests")
     second = claimed(run, make_worker("second"))
 
-    assert execute.finish(late, SUCCEEDED) is False
+    printed = replace(SUCCEEDED, head=(("stdout", "late"),), bytes_seen=4)
+    assert execute.finish(late, printed) is False
     run.refresh_from_db()
+    assert not AttemptOutput.objects.exists()
     assert (run.state, run.token) == (State.RUNNING, second.attempt.token)
     first = Attempt.objects.get(run=run, number=1)
     assert first.outcome == "worker_lost"
@@ -289,7 +315,7 @@ def test_the_table_itself_refuses_a_second_exclusive_execution():
     first, second = make_run(schedule), make_run(schedule)
     claimed(first)
     with pytest.raises(IntegrityError):
-        Run.objects.start(second, worker=make_worker("b"), token=uuid.uuid4())
+        Run.objects.start(second.pk, worker=make_worker("b"), token=uuid.uuid4())
 
 
 def test_opening_the_same_instant_twice_returns_it_once():

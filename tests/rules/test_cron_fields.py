@@ -163,9 +163,15 @@ def test_what_cron_refuses_is_refused_with_field_position_and_reason(expression,
     assert f'"{expression}" is not valid' in str(refused.value)
 
 
-def test_an_expression_of_more_than_256_characters_is_refused():
-    with pytest.raises(CronError, match="longer than 256 characters"):
-        parse("0," * 124 + "0 * * * *")
+def test_fields_may_list_every_value():
+    lists = [range(60), range(24), range(1, 32), range(1, 13), range(7)]
+    listed = parse(" ".join(",".join(map(str, values)) for values in lists))
+    assert listed.times == parse("* * * * *").times
+
+
+def test_an_expression_of_more_than_1000_characters_is_refused():
+    with pytest.raises(CronError, match="longer than 1,000 characters"):
+        parse("0," * 500 + "0 * * * *")
 
 
 def test_an_unknown_dialect_is_refused_with_the_known_ones():

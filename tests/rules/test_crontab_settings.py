@@ -134,3 +134,10 @@ def test_the_limit_counts_bytes():
     (job,) = parse("A=" + "é" * 600 + "\n@daily x\n").jobs
 
     assert job.environment == (("A", "é" * 498),)
+
+
+def test_a_quoted_value_that_is_cut_before_its_end_is_called_too_long():
+    refused = read_setting(f'A="{"b" * 1200}"')
+
+    assert isinstance(refused, NotASetting)
+    assert "longer than 998 bytes" in refused.reason

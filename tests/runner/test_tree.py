@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schedules.runner import Command, Ending, Launcher
+from schedules.runner import IDLE_RUNNERS, Command, Ending, Launcher
 
 from .conftest import children_of, kill, pids_with, read, wait_until, zygote_of
 
@@ -194,6 +194,35 @@ def test_death_of_one_runner_leaves_the_other_commands_alone(marked):
 
     assert results[0].ending is Ending.RUNNER_LOST
     assert survivor[0].succeeded
+
+
+def _burst(launcher, size):
+    """Commands that all execute at the same moment, so that each needs a runner of its own."""
+    together = threading.Barrier(size + 1)
+
+    def run():
+        launcher.run(Command(text="sleep 0.5"))
+        together.wait(20)
+
+    for _ in range(size):
+        threading.Thread(target=run, daemon=True).start()
+    together.wait(20)
+
+
+def test_runners_of_a_busy_worker_are_used_again(launcher):
+    _burst(launcher, 8)
+    runners = set(children_of(zygote_of(os.getpid())))
+    _burst(launcher, 8)
+    assert len(runners) == 8
+    assert set(children_of(zygote_of(os.getpid()))) == runners
+
+
+def test_runners_that_nobody_needs_any_more_go(launcher, monkeypatch):
+    _burst(launcher, 8)
+    monkeypatch.setattr("schedules.runner.BUSY_SECONDS", 0.0)
+    assert launcher.run(Command(text="true")).succeeded
+    zygote = zygote_of(os.getpid())
+    wait_until(lambda: len(children_of(zygote)) == IDLE_RUNNERS, within=SOON, what="four are left")
 
 
 def test_death_of_an_idle_runner_goes_unnoticed(launcher):

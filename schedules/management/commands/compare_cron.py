@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,10 +12,13 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from schedules import comparing, log_files
-from schedules.errors import BeatkeeperError
+from schedules.comparing import Compared
+from schedules.errors import BeatkeeperError, NotPossible, UnknownSchedule
+from schedules.import_known import imported_were
 from schedules.management.output import counted, iso, local, printable, table
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, moment, usage_error
-from schedules.models import CronComparison
+from schedules.management.selection import add_selection, chosen
+from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.cron_clock import zone
 from schedules.rules.cron_log import CronLog, read
@@ -21,6 +26,15 @@ from schedules.rules.cron_log import CronLog, read
 TOLERANCE = 55
 MOST_SHOWN = 60
 """Rows of one table; `--json` and the page have them all."""
+FIRST = 5
+"""Names of a list that only counts."""
+
+
+_NOTHING = "Nothing to compare"
+_NO_JOURNAL = (
+    "systemd's journal has no line of cron in that time: this machine keeps no journal, this account may not "
+    "read it, or cron logs elsewhere. Give cron's own log: --log /var/log/syslog"
+)
 
 
 class Command(ScriptCommand):
@@ -31,6 +45,9 @@ class Command(ScriptCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         add = parser.add_argument
+        add_selection(parser)
+        add("--source", metavar="FILE", default="", help="only those imported from this crontab")
+        add("--all", action="store_true", help="list also each schedule with nothing to compare")
         add(
             "--log",
             action="append",
@@ -61,16 +78,47 @@ class Command(ScriptCommand):
             for name in ("since", "until")
         )
         tolerance = timedelta(seconds=options["tolerance"])
+        keys = _chosen(options)
         names, logs = _read(options, since, until, now)
         found = comparing.compare(
-            logs, name=", ".join(names), since=since, until=until, tolerance=tolerance, now=now, by=author()
+            logs,
+            name=", ".join(names),
+            since=since,
+            until=until,
+            tolerance=tolerance,
+            now=now,
+            by=author(),
+            chosen=keys,
         )
-        self.show(options, _shape(found), _text(found, options["tolerance"], self.width()))
+        words = _text(found, options["tolerance"], self.width(), is_all=options["all"])
+        self.show(options, _shape(found), words)
         if any(log.is_full for log in logs):
             self.remark("The log has more starts than are compared at once. Compare it in parts.")
-        differences = found.only_cron + found.only_us
-        if differences:
-            raise Error(f"cron and Beatkeeper differ in {counted(differences, 'start')}.", returncode=REFUSED)
+        if found.differences:
+            raise Error(_complaint(found), returncode=REFUSED)
+
+
+def _complaint(found: Compared) -> str:
+    differ = found.differences - found.both_ran
+    parts = [f"cron and Beatkeeper differ in {counted(differ, 'start')}"] if differ else []
+    if found.both_ran:
+        parts.append(f"cron and Beatkeeper both ran {counted(found.both_ran, 'start')}, each of them twice")
+    return f"{'; '.join(parts)}."
+
+
+def _chosen(options: dict[str, Any]) -> set[int] | None:
+    """None: nobody chose."""
+    names, tag, source = options["names"], options["tag"], options["source"]
+    if source and (names or tag):
+        raise usage_error("Give names, --tag or --source, and only one of them.")
+    if names or tag:
+        return {row.pk for row in chosen(names, tag)}
+    if not source:
+        return None
+    keys = set(Schedule.objects.live().filter(source=source).values_list("pk", flat=True))
+    if not keys:
+        raise UnknownSchedule(f'No schedule was imported from "{printable(source)}". {imported_were()}')
+    return keys
 
 
 def _read(
@@ -79,7 +127,10 @@ def _read(
     place = _zone(options["timezone"])
     if options["journal"]:
         with log_files.journal(since=since, until=until, now=now) as file:
-            return [file.name], [read(file.lines, zone=place, written_at=file.written_at)]
+            log = read(file.lines, zone=place, written_at=file.written_at)
+        if log.first is None:
+            raise NotPossible(_NO_JOURNAL)
+        return [file.name], [log]
     names, logs = [], []
     for path in options["log"]:
         with log_files.opened(path, now=now) as file:
@@ -95,28 +146,66 @@ def _zone(name: str) -> ZoneInfo:
         raise usage_error(f"--timezone: {error}") from error
 
 
-def _text(found: CronComparison, tolerance: float, width: int | None) -> str:
-    rows = found.result
-    known = [row for row in rows if row["schedule"]]
-    differing = [row for row in known if row["only_cron"] or row["only_us"]]
+def _text(found: Compared, tolerance: float, width: int | None, *, is_all: bool) -> str:
+    stored = found.stored
+    known = [row for row in stored.result if row["schedule"]]
+    doubled = [row for row in known if row["both_ran"]]
+    differing = [row for row in known if not row["both_ran"] and (row["only_cron"] or row["only_us"])]
+    rest = [row for row in known if row not in doubled and row not in differing]
+    nothing = [row for row in rest if not row["matched"]]
     parts = [
-        f"Compared from {local(found.since)} to {local(found.until)}: the time in which the log and the "
+        f"Compared from {local(stored.since)} to {local(stored.until)}: the time in which the log and the "
         f"schedules both were watching.\nA start belongs to a due instant up to {tolerance:g} s before it.",
+        _table("Run by both, cron and Beatkeeper", doubled, width),
+        *_details(doubled),
         _table("Different", differing, width),
         *_details(differing),
-        _table("Equal", [row for row in known if row not in differing and row["matched"]], width),
-        _table("Nothing to compare", [r for r in known if r not in differing and not r["matched"]], width),
-        _unknown([row for row in rows if not row["schedule"]], width),
-        f"{found.matched:,} matched, {found.only_cron:,} only cron, {found.only_us:,} only Beatkeeper "
-        f"(comparison {found.pk}).",
+        _table("Equal", [row for row in rest if row["matched"]], width),
+        _table(_NOTHING, nothing, width) if is_all else _nothing(nothing),
+        _unknown([row for row in stored.result if not row["schedule"]], width),
+        _left_out(found.left_out),
+        _summary(found),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _summary(found: Compared) -> str:
+    stored = found.stored
+    doubled = f" ({found.both_ran:,} of them run by both)" if found.both_ran else ""
+    return (
+        f"{stored.matched:,} matched{doubled}, {stored.only_cron:,} only cron, {stored.only_us:,} only "
+        f"Beatkeeper (comparison {stored.pk})."
+    )
+
+
+def _nothing(rows: list[dict[str, Any]]) -> str:
+    """How many, and why; `--all` lists them."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        reasons[row["note"]].append(row["schedule"])
+    lines = [f"  {printable(note)} ({len(names):,}): {_first(names)}" for note, names in reasons.items()]
+    return "\n".join([f"{_NOTHING} ({len(rows):,}; --all lists them)", *lines]) if rows else ""
+
+
+def _left_out(names: dict[str, list[str]]) -> str:
+    if not names:
+        return ""
+    total = sum(map(len, names.values()))
+    return (
+        f"Left out: {counted(total, 'live schedule')} of which the log shows nothing, from what no cron "
+        f"reads ({_first(list(names))}). To compare them: --source, --tag or their names."
+    )
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - FIRST:,} more" if len(names) > FIRST else ""
+    return printable(", ".join(names[:FIRST])) + more
 
 
 def _table(title: str, rows: list[dict[str, Any]], width: int | None) -> str:
     if not rows:
         return ""
-    head = ("NAME", "MODE", "LINE", "MATCHED", "ONLY CRON", "ONLY US", "DRIFT P50", "MAX", "NOTE")
+    head = ("NAME", "MODE", "LINE", "MATCHED", "BOTH RAN", "ONLY CRON", "ONLY US", "DRIFT P50", "MAX", "NOTE")
     return _indented(title, rows, table(head, [_cells(row) for row in rows[:MOST_SHOWN]], width=width))
 
 
@@ -131,6 +220,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     place = f"{row['source']}:{row['line']}" if row["source"] else ""
     return (
         *(row["schedule"], row["mode"], place, f"{row['matched']:,}"),
+        f"{row['both_ran']:,}" if row["both_ran"] else "",
         *(f"{row['only_cron']:,}", f"{row['only_us']:,}"),
         *(seconds(row["drift_p50"]), seconds(row["drift_max"]), row["note"]),
     )
@@ -151,7 +241,8 @@ def _details(rows: list[dict[str, Any]]) -> list[str]:
                 lines.append(
                     f"  {side}: {shown}{', ...' if row[side.replace(' ', '_')] > len(times) else ''}"
                 )
-        found.append("\n".join(lines))
+        if len(lines) > 1:
+            found.append("\n".join(lines))
     return found
 
 
@@ -163,15 +254,18 @@ def _unknown(rows: list[dict[str, Any]], width: int | None) -> str:
     return _indented(title, rows, table(("ACCOUNT", "STARTS", "COMMAND"), cells, width=width))
 
 
-def _shape(found: CronComparison) -> dict[str, Any]:
+def _shape(found: Compared) -> dict[str, Any]:
+    stored = found.stored
     return {
-        "id": found.pk,
-        "log": found.log,
-        "since": iso(found.since),
-        "until": iso(found.until),
-        "matched": found.matched,
-        "only_cron": found.only_cron,
-        "only_us": found.only_us,
-        "schedules": [row for row in found.result if row["schedule"]],
-        "unknown": [row for row in found.result if not row["schedule"]],
+        "id": stored.pk,
+        "log": stored.log,
+        "since": iso(stored.since),
+        "until": iso(stored.until),
+        "matched": stored.matched,
+        "both_ran": found.both_ran,
+        "only_cron": stored.only_cron,
+        "only_us": stored.only_us,
+        "schedules": [row for row in stored.result if row["schedule"]],
+        "unknown": [row for row in stored.result if not row["schedule"]],
+        "left_out": [name for names in found.left_out.values() for name in names],
     }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -11,6 +14,7 @@ from schedules import catalog
 from schedules.crontab_edit import ACCOUNT_LABEL
 from schedules.cut_over_objections import Objection
 from schedules.cut_over_plan import Move, Wanted
+from schedules.cut_over_return import Edit, Start, next_starts
 from schedules.cutting_over import Report, Request, run
 from schedules.management.output import counted, iso, local, printable, table
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
@@ -50,7 +54,9 @@ class Command(ScriptCommand):
         undo, dry_run = options["undo"], options["dry_run"]
         request = Request(wanted=wanted, by=author(), undo=undo, force=options["force"], dry_run=dry_run)
         report = run(request, on_wait=self._waiting)
-        self.show(options, _shape(report, undo=undo, dry_run=dry_run), self._text(report, request))
+        starts = next_starts(report.moves, wanted.source) if undo else {}
+        shape = _shape(report, request, starts)
+        self.show(options, shape, self._text(report, request, starts))
         if report.objections:
             what = counted(len(report.objections), "objection")
             raise Error(f"Nothing was changed because of {what}.", returncode=REFUSED)
@@ -61,9 +67,10 @@ class Command(ScriptCommand):
             f"(seconds {FIRST_SECOND} to {LAST_SECOND}) ..."
         )
 
-    def _text(self, report: Report, request: Request) -> str:
+    def _text(self, report: Report, request: Request, starts: Mapping[str, Start]) -> str:
         width = self.width()
-        parts = [_moves_text(report, request, None if width is None else width - 2)]
+        parts = _moves_text(report, request, starts, None if width is None else width - 2)
+        parts.append(_edits(report, request))
         parts.append(_remarks("Refused", report, report.objections))
         parts.append(_remarks("Overridden by --force", report, report.overridden))
         parts.append(_ending(report, request))
@@ -94,22 +101,37 @@ def _source_of(name: str) -> str:
     return row.path if row and not is_known else catalog.find(name).source
 
 
-def _moves_text(report: Report, request: Request, width: int | None) -> str:
-    if not report.moves or report.objections:
-        return ""
+def _moves_text(
+    report: Report, request: Request, starts: Mapping[str, Start], width: int | None
+) -> list[str]:
+    """A table of what is moved, and one of what was moved before."""
+    if report.objections:
+        return []
     done = report.effective_at is not None
     if request.undo:
         title = "Back in" if done else "To be put back in"
     else:
-        title = "Cut over in" if done else "To be cut over in" if request.dry_run else "Cut over already in"
+        title = "Cut over in" if done else "To be cut over in"
+    already = [move for move in report.moves if move.name in report.already]
+    moved = [move for move in report.moves if move.name not in report.already]
     head = ("NAME", "LINE", "TIME", "NEXT RUN", "RUN BY", "COMMAND")
-    body = table(head, [_cells(move) for move in report.moves], width=width)
-    lines = [f"{title} {report.place} ({len(report.moves):,})", *(f"  {it}" for it in body.split("\n"))]
-    return "\n".join(lines)
+    found = []
+    for heading, moves in (("Already cut over in", already), (title, moved)):
+        body = table(head, [_cells(move, starts.get(move.name)) for move in moves], width=width)
+        lines = [
+            f"{heading} {printable(report.place)} ({len(moves):,})",
+            *(f"  {it}" for it in body.split("\n")),
+        ]
+        found += ["\n".join(lines)] if moves else []
+    return found
 
 
-def _cells(move: Move) -> tuple[str, ...]:
-    row = move.schedule
+def _cells(move: Move, start: Start | None) -> tuple[str, ...]:
+    """As the schedule says it; with `start`, as the line does that goes back to cron."""
+    row, job = move.schedule, move.job
+    if start and job:
+        at = "at boot" if job.expression == "@reboot" else local(start.at, start.timezone)
+        return move.name, str(move.line), job.expression, at, _runner(move), job.command
     if row is None:
         return move.name, str(move.line), "", "", _runner(move), ""
     next_run = local(row.next_run_at, row.timezone)
@@ -130,7 +152,22 @@ def _remarks(title: str, report: Report, objections: Any) -> str:
     return "\n".join([f"{title} ({len(lines):,})", *lines])
 
 
-def _where(report: Report, objection: Objection) -> str:
+def _edits(report: Report, request: Request) -> str:
+    if not report.edits or report.objections:
+        return ""
+    lines = [f"  {_where(report, it)}: {printable(_edit(it, request))}" for it in report.edits]
+    return "\n".join([f"Warnings ({len(lines):,})", *lines])
+
+
+def _edit(it: Edit, request: Request) -> str:
+    export = shlex.join(["export_crontab", "--source", request.wanted.source])
+    return (
+        f'"{it.name}" is not what the line says ({", ".join(it.what)}): it was edited, and the line goes '
+        f"back as cron had it, without the edit. manage.py {export} writes the crontab with it"
+    )
+
+
+def _where(report: Report, objection: Objection | Edit) -> str:
     return printable(f"{report.place}:{objection.line}" if objection.line else report.place)
 
 
@@ -138,7 +175,8 @@ def _ending(report: Report, request: Request) -> str:
     if report.objections:
         return ""
     if report.effective_at is None:
-        return "Nothing was changed (dry run)." if request.dry_run else "Nothing to do."
+        to_do = len(report.moves) > len(report.already)
+        return "Nothing was changed (dry run)." if request.dry_run and to_do else "Nothing to do."
     at = local(report.effective_at)
     source = printable(request.wanted.source)
     if request.undo:
@@ -150,11 +188,11 @@ def _ending(report: Report, request: Request) -> str:
     )
 
 
-def _shape(report: Report, *, undo: bool, dry_run: bool) -> dict[str, Any]:
+def _shape(report: Report, request: Request, starts: Mapping[str, Start]) -> dict[str, Any]:
     return {
         "source": report.place,
-        "undo": undo,
-        "dry_run": dry_run,
+        "undo": request.undo,
+        "dry_run": request.dry_run,
         "done": report.effective_at is not None,
         "effective_at": iso(report.effective_at),
         "backup": report.backup,
@@ -163,13 +201,26 @@ def _shape(report: Report, *, undo: bool, dry_run: bool) -> dict[str, Any]:
                 "name": move.name,
                 "line": move.line,
                 "run_by": _runner(move).lower(),
-                "next_run": iso(move.schedule.next_run_at) if move.schedule else None,
+                "next_run": iso(_next_run(move, starts.get(move.name))),
+                "already": move.name in report.already,
             }
             for move in report.moves
         ],
+        "warnings": [_warning(report, it, request) for it in report.edits],
         "refused": [_objection(report, it) for it in report.objections],
         "overridden": [_objection(report, it) for it in report.overridden],
     }
+
+
+def _next_run(move: Move, start: Start | None) -> datetime | None:
+    if start:
+        return start.at
+    return move.schedule.next_run_at if move.schedule else None
+
+
+def _warning(report: Report, it: Edit, request: Request) -> dict[str, Any]:
+    shape = {"file": report.place, "line": it.line, "name": it.name, "differs": list(it.what)}
+    return shape | {"reason": _edit(it, request)}
 
 
 def _objection(report: Report, it: Objection) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from schedules.errors import CrontabRefused, InvalidSchedule
 from schedules.import_sources import LONGEST_LABEL, read
 from schedules.import_values import Reading, Sources
 from schedules.importing import Options, Report, check, import_crontabs
-from schedules.management.import_text import complaint, shape, text
+from schedules.management.import_text import complaint, shape, spoiled_advice, text
 from schedules.management.output import printable
 from schedules.management.proof_gate import import_proved
 from schedules.management.proof_text import YEARS, gate_complaint, with_proof, with_proof_text, years
@@ -111,10 +111,12 @@ class Command(ScriptCommand):
         report, proof = self._import(sources, chosen, options)
         words = with_proof_text(text(report, self.width()), proof)
         self.show(options, with_proof(shape(report), proof), words)
-        if report.plan.refused:
-            raise Error(complaint(report, partial=chosen.partial), returncode=REFUSED)
         if proof and not proof.is_proved:
-            raise Error(gate_complaint(proof, dry_run=options["dry_run"]), returncode=REFUSED)
+            why = f"{gate_complaint(proof, dry_run=options['dry_run'])} {spoiled_advice(report)}".rstrip()
+            raise Error(why, returncode=REFUSED)
+        if report.plan.refused:
+            why = complaint(report, partial=chosen.partial, prove=options["prove"] is not None)
+            raise Error(why, returncode=REFUSED)
 
     def _import(
         self, sources: Sources, chosen: Options, options: dict[str, Any]

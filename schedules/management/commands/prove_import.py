@@ -26,6 +26,8 @@ class Command(ScriptCommand):
         "differs or cannot be proved."
     )
 
+    file_names = ("names",)
+
     def arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "names",
