@@ -13,5 +13,10 @@
 
 The database row is the job; the message is a doorbell. Edits come in through `catalog`, edits by
 others through `reconcile`; both write revisions, and a run carries the revision it runs. States move
-in `querysets` alone; the rules are in `rules`, which know neither Django nor Celery nor a clock.
+in `querysets` alone, in the SQL of `statements` where it is hot; the rules are in `rules`, which know
+neither Django nor Celery nor a clock.
+
+Beside the path, each a flow with its helpers under the same first word: the move off cron (`importing`,
+`proving`, `checking`, `comparing`, `cutting_over`, `exporting`, and `applying` for YAML), and questions
+(`explaining`, `auditing`). docs/architecture.md names every module.
 """
