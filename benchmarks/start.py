@@ -1,12 +1,13 @@
 """From the due instant to the command's first instruction, and runs per second on one worker.
 
-    python -m benchmarks.start [--jobs 1 100 1000] [--runs 1500] [--only redis embedded peer]
+    python -m benchmarks.start [--jobs 1 100 1000] [--rounds 3] [--runs 1500] [--only redis embedded peer]
 
 Real beats and workers, one contender after the other on the same servers: Beatkeeper on PostgreSQL and
 Redis, on the embedded default, and, as the peer, django-celery-beat with a Celery worker whose tasks
 call `subprocess.run` and keep no record. Commands: 20 threads. No-op tasks: 2 prefork children. Each
-set of jobs waits for a full minute of its own. "CPU" is that of the worker, its runners and its
-commands; unlike the rates it hardly depends on who else uses the machine.
+set of jobs waits for a full minute of its own, in each round; shown are the median of the rounds and, in
+brackets, the worst. The very first is the first that the worker executes. "CPU" is that of the worker, its
+runners and its commands; unlike the rates it hardly depends on who else uses the machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.installation import Installation, installed
 
@@ -37,7 +39,7 @@ from schedules.models import Schedule
 catalog.create_many(
     [
         Schedule(
-            name=f"late {jobs} {{n}}", cron=f"{{due.minute}} {{due.hour}} * * *", timezone="UTC",
+            name=f"late {jobs} {round} {{n}}", cron=f"{{due.minute}} {{due.hour}} * * *", timezone="UTC",
             command="date +%s.%N >> {file}",
         )
         for n in range({jobs})
@@ -53,7 +55,7 @@ minute = CrontabSchedule.objects.create(minute=due.minute, hour=due.hour, timezo
 PeriodicTask.objects.bulk_create(
     [
         PeriodicTask(
-            name=f"late {jobs} {{n}}", task="benchmarks.shell", crontab=minute,
+            name=f"late {jobs} {round} {{n}}", task="benchmarks.shell", crontab=minute,
             args=json.dumps(["date +%s.%N >> {file}"]),
         )
         for n in range({jobs})
@@ -81,6 +83,7 @@ runs = Run.objects.filter(name="{name}", state="succeeded")
 times = runs.aggregate(first=Min("started_at"), last=Max("finished_at"))
 print(runs.count(), (times["last"] - times["first"]).total_seconds() if times["last"] else 0)
 """
+FINISHED = "SELECT count(*) FROM schedules_run WHERE name = '{name}' AND state = 'succeeded'"
 PEER_RUNS = """
 from benchmarks import tasks
 for _ in range({runs}):
@@ -96,7 +99,7 @@ class Contender:
     broker: str
 
 
-def measure(contender: Contender, *, jobs: list[int], runs: int) -> None:
+def measure(contender: Contender, *, jobs: list[int], rounds: int, runs: int) -> None:
     modules = {"BEATKEEPER_TASK_MODULES": "benchmarks.tasks"}
     with installed(postgresql=contender.postgresql, broker=contender.broker, **modules) as installation:
         stock = ("-S", "django_celery_beat.schedulers:DatabaseScheduler") if contender.is_peer else ()
@@ -104,11 +107,8 @@ def measure(contender: Contender, *, jobs: list[int], runs: int) -> None:
         worker = installation.start(*COMMANDS, "tasks" if contender.is_peer else "commands")
         time.sleep(10)
         for number in jobs:
-            late = lateness(installation, contender, number)
-            shown = "".join(
-                f"{1000 * late[min(int(p * number), number - 1)]:8.0f}" for p in (0, 0.5, 0.99, 1)
-            )
-            print(f"{contender.name:22}{number:6} jobs: ms late: first, p50, p99, last{shown}", flush=True)
+            late = [lateness(installation, contender, number, round) for round in range(rounds)]
+            print(f"{contender.name:22}{number:6} jobs: ms late: {_quantiles(late)}", flush=True)
         report(contender, "`true`", *throughput(installation, contender, worker.pid, "shell", runs))
         worker.terminate()
         worker.wait()
@@ -121,10 +121,19 @@ def report(contender: Contender, what: str, rate: float, cpu: float) -> None:
     print(f"{contender.name:22}{what:>12}: {rate:5.0f} per second, {cpu:5.2f} ms of CPU each", flush=True)
 
 
-def lateness(installation: Installation, contender: Contender, jobs: int) -> list[float]:
+def _quantiles(rounds: list[list[float]]) -> str:
+    """Of each round first, p50, p99 and last: the median of the rounds, and the worst in brackets."""
+    shown = []
+    for name, share in (("first", 0), ("p50", 0.5), ("p99", 0.99), ("last", 1)):
+        values = [1000 * late[min(int(share * len(late)), len(late) - 1)] for late in rounds]
+        shown.append(f"{name} {median(values):.0f} ({max(values):.0f})")
+    return ", ".join(shown)
+
+
+def lateness(installation: Installation, contender: Contender, jobs: int, round: int) -> list[float]:
     """Seconds from the due instant to what `date` says, sorted."""
-    file = installation.directory / f"late-{jobs}"
-    made = (PEER_JOBS if contender.is_peer else OUR_JOBS).format(jobs=jobs, file=file)
+    file = installation.directory / f"late-{jobs}-{round}"
+    made = (PEER_JOBS if contender.is_peer else OUR_JOBS).format(jobs=jobs, round=round, file=file)
     due = float(installation.run(SOON + made).split()[-1])
     _wait_for(lambda: len(_lines(file)) == jobs, due + PATIENCE)
     return sorted(float(line) - due for line in _lines(file))
@@ -146,7 +155,9 @@ def _our_throughput(installation: Installation, task: str, runs: int) -> float:
     installation.run(OUR_RUNS.format(schedule=given, name=task, runs=runs))
     end = time.time() + PATIENCE
     while time.time() < end:
-        time.sleep(2)
+        if installation.number(FINISHED.format(name=task)) < runs:  # asking in Python would cost a core
+            time.sleep(0.5)
+            continue
         count, seconds = installation.run(OUR_PROGRESS.format(name=task)).split()
         if int(count) == runs:
             return runs / float(seconds)
@@ -208,6 +219,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", type=int, nargs="*", default=[1, 100, 1000])
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=1500)
     parser.add_argument("--only", nargs="+", default=["redis", "embedded", "peer"])
     local = "postgres://postgres@127.0.0.1/postgres"
@@ -221,7 +233,7 @@ def main() -> None:
     }
     print(yardstick())
     for name in given.only:
-        measure(contenders[name], jobs=given.jobs, runs=given.runs)
+        measure(contenders[name], jobs=given.jobs, rounds=given.rounds, runs=given.runs)
     print(yardstick())
 
 

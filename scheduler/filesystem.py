@@ -35,6 +35,8 @@ from celery.worker import state as worker_state
 from kombu.exceptions import ChannelError
 from kombu.transport import virtual
 
+from scheduler.topology import EXCHANGE_TYPES
+
 logger = logging.getLogger(__name__)
 
 # An idle worker looks this often: listing its nearly empty directories costs half a percent of a core.
@@ -200,6 +202,7 @@ class Channel(virtual.Channel):
     """kombu's channel over a `Folder`. Only the methods that the virtual base leaves open."""
 
     supports_fanout = True
+    exchange_types = EXCHANGE_TYPES
 
     def __init__(self, connection: Any, **kwargs: Any) -> None:
         super().__init__(connection, **kwargs)

@@ -12,6 +12,8 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
+from scheduler.topology import EXCHANGE_TYPES
+
 DOORBELL = "schedules.run_attempt"
 
 
@@ -64,6 +66,7 @@ def _is_doorbell(message: Any) -> bool:
 
 class Channel(redis.Channel):
     QoS = QoS
+    exchange_types = EXCHANGE_TYPES
 
 
 class Transport(redis.Transport):

@@ -10,9 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kombu import Queue
-
 from scheduler import environment as env
+from scheduler import topology
 from scheduler.celery import app as celery_app  # noqa: F401  # shared tasks find it in every process
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -135,16 +134,23 @@ if EMBEDDED_BROKER:
 elif CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
     CELERY_BROKER_TRANSPORT = "scheduler.redis:Transport"
 
-# Queues that workers may be told to serve, besides "commands" and "tasks". A schedule that names a
-# queue which is not declared is refused when it is saved: a typo must not be a queue nobody reads.
-QUEUE_NAMES = ["commands", "tasks", *env.words("BEATKEEPER_QUEUES", default="")]
-CELERY_TASK_QUEUES = [
-    Queue(name, routing_key=name, queue_arguments=env.queue_arguments(CELERY_BROKER_URL))
-    for name in QUEUE_NAMES
-]
+# Queues that workers may be told to serve, besides "commands" and "tasks"; NAME:PATTERN also takes every
+# routing key that the pattern fits (reports:reports.#). A schedule that names a queue which is not
+# declared is refused when it is saved: a typo must not be a queue nobody reads.
+QUEUES = topology.read(env.words("BEATKEEPER_QUEUES", default=""), always=("commands", "tasks"))
+# The exchange to which a routing key goes; other Celery applications publish to it by this name.
+TOPIC_EXCHANGE = os.environ.get("BEATKEEPER_TOPIC_EXCHANGE") or "topics"
+CELERY_TASK_QUEUES = topology.queues(
+    QUEUES, broker_url=CELERY_BROKER_URL, default="tasks", topic_exchange=TOPIC_EXCHANGE
+)
 CELERY_TASK_DEFAULT_QUEUE = "tasks"
 CELERY_TASK_DEFAULT_EXCHANGE_TYPE = "direct"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
+if CELERY_BROKER_URL.startswith(topology.AMQP):
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
+    CELERY_WORKER_DETECT_QUORUM_QUEUES = True  # they refuse a prefetch count for the whole connection
+    # Seconds. A worker notices within a minute that a broker vanished without closing the connection.
+    CELERY_BROKER_HEARTBEAT = 30
 
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
@@ -163,6 +169,7 @@ CELERY_BROKER_POOL_LIMIT = 4
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5  # seconds
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # do not hoard what an idle worker could start
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 500  # leaks of other people's task code; the prefork worker only
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000  # KiB; a child above it is replaced once its task has ended
 CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
@@ -176,7 +183,11 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # --- Beatkeeper itself; `schedules.conf` documents each key and holds its default. ---
 BEATKEEPER: dict[str, Any] = {
-    "queues": QUEUE_NAMES,
+    "queues": tuple(QUEUES),
+    "topic_exchange": TOPIC_EXCHANGE,
+    # On a disk that outlives the worker. The files hold what commands printed: mode 0600, in a directory
+    # that only the worker's account enters.
+    "spool_directory": os.environ.get("BEATKEEPER_SPOOL") or str(STATE_DIR / "spool"),
     # Files lose what a killed worker had taken, so the second doorbell rings early there. A folder
     # of thousands of files is listed and sorted at every read, so few are kept outstanding.
     **({"redispatch_seconds": (5, 30, 60, 120, 300, 600), "doorbells": 200} if EMBEDDED_BROKER else {}),

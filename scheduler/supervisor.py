@@ -67,8 +67,10 @@ class Console:
 
 
 class Supervisor:
-    def __init__(self, roles: Sequence[Role], console: Console) -> None:
+    def __init__(self, roles: Sequence[Role], console: Console, *, stop_grace: float | None = None) -> None:
+        """`stop_grace`: seconds from SIGTERM to SIGKILL; None is STOP_GRACE."""
         self.roles = roles
+        self.stop_grace = STOP_GRACE if stop_grace is None else stop_grace
         self.console = console
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = asyncio.Event()
@@ -153,10 +155,10 @@ class Supervisor:
     async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
         for process in self.running.values():
             process.terminate()
-        _, left = await asyncio.wait(keepers, timeout=STOP_GRACE)
+        _, left = await asyncio.wait(keepers, timeout=self.stop_grace)
         if left:
             names = ", ".join(self.running)
-            self.console.say(f"Still there after {STOP_GRACE:g} s, killed: {names}")
+            self.console.say(f"Still there after {self.stop_grace:g} s, killed: {names}")
             self._signal_groups(signal.SIGKILL)
             await asyncio.wait(left, timeout=2)
 

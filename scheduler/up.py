@@ -21,9 +21,12 @@ from scheduler import filesystem, health, installation, listening
 from scheduler.bootstrap import ROOT
 from scheduler.listening import Address
 from scheduler.supervisor import Console, Role, Supervisor
+from schedules import conf
 
 # Seconds between two looks whether everything is up, and until we say what is still missing.
 LOOK, SLOW = 0.2, 30.0
+# Seconds for the workers to end what their drain time was too short for, before they are killed.
+AFTER_DRAIN = 4.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,8 @@ def _create_admin() -> None:
 
 def _supervise(plan: Plan, listening_socket: socket.socket) -> None:
     children = roles(plan, listening_socket.fileno())
-    supervisor = Supervisor(children, Console([role.name for role in children]))
+    stop_grace = conf.current().drain_seconds + AFTER_DRAIN
+    supervisor = Supervisor(children, Console([role.name for role in children]), stop_grace=stop_grace)
     asyncio.run(supervisor.run(lambda: _announce(supervisor, plan.address)))
 
 

@@ -3,12 +3,13 @@
     Schedule row (next_run_at, indexed)                          models.schedule
       -> beat       repeats the steps below, each in a thread     beat, parts
       -> dispatch   due rows locked, decided, run rows inserted   dispatch > occurrences > rules.admission
-      -> publish    marked queued, committed, then a message      publish
+      -> publish    marked queued, committed, then a message      publish > lines
       -> worker     wakes up with a run id                        tasks
       -> claim      compare-and-set, token, attempt row           execute.claim
       -> work       a shell command, or a Celery task             commands > runner, or task_calls
       -> finish     outcome recorded, retry decided               execute.finish > rules.retry
       -> rescue     what a vanished worker executed               rescue
+      -> deliver    what one could not record before it stopped   spool > delivering
       -> pages      run list, run page, retry history             admin
 
 The database row is the job; the message is a doorbell. Edits come in through `catalog`, edits by

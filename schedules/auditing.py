@@ -8,7 +8,7 @@ schedules, in one snapshot, with the runs streamed. The tests of faults ask it t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, groupby
@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 
 from schedules import conf
 from schedules.histories import CHUNK, histories_of
+from schedules.keeping import keep_of
 from schedules.models import Run, Schedule
 from schedules.revisions import OUTSIDE
 from schedules.rules.audit import Finding, Row, Standing, Verdict, judge
@@ -115,7 +116,10 @@ def _window(start: datetime | None, end: datetime | None, now: datetime) -> Audi
 
 
 def _batches(schedules: Collection[int] | None, tag: str) -> Iterator[list[Schedule]]:
-    rows = Schedule.objects.order_by("pk").only("name", "tags", "next_run_at", "timing_error", "deleted_at")
+    rows = Schedule.objects.order_by("pk").only(
+        *("name", "tags", "next_run_at", "timing_error", "deleted_at"),
+        *("keep_days", "keep_failed_days", "keep_runs"),
+    )
     if schedules is not None:
         rows = rows.filter(pk__in=schedules)
     if tag:
@@ -136,14 +140,25 @@ def _judge_batch(batch: Sequence[Schedule], ranges: dict[int, list[Row]], done: 
             schedule.is_deleted,
             judge(
                 histories.get(schedule.pk, History(())),
-                chain(ranges.get(schedule.pk, ()), rows),
-                start=done.start,
+                _reaching(since, chain(ranges.get(schedule.pk, ()), rows)),
+                start=since,
                 end=done.end,
                 standing=_standing(schedule, done),
             ),
         )
         for schedule, rows in _with_rows(batch, _runs(pks, done))
+        for since in [_kept_since(schedule, done)]
     ]
+
+
+def _kept_since(schedule: Schedule, done: Audit) -> datetime:
+    """A schedule may keep its runs for less long than others: what was due before is not judged."""
+    return min(max(done.start, keep_of(schedule).before(done.now)), done.end)
+
+
+def _reaching(since: datetime, rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows that stand for a moment from `since` on: what is older may be there or not."""
+    return (row for row in rows if (row.until or row.scheduled_for) >= since)
 
 
 def _with_rows(

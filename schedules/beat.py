@@ -9,25 +9,54 @@ from __future__ import annotations
 import os
 import socket
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler as CeleryScheduler
 from django.db import DatabaseError
 from django_celery_beat.schedulers import ModelEntry
 
-from schedules import conf, dispatch, events, occurrences, publish, reconcile, rescue, retention
+from schedules import (
+    conf,
+    dispatch,
+    events,
+    facts,
+    following,
+    publish,
+    reconcile,
+    rescue,
+    retention,
+    zones,
+)
 from schedules.models import Beat, Run, Schedule
+from schedules.outbox import Outbox
 from schedules.parts import ClockGuard, Part
 from schedules.querysets import database_now
+from schedules.terms import Ahead
 
 LONGEST_PAUSE = 1.0
 """Seconds: an edit is honoured, and a manual run sent, within that time."""
 
-PRUNE_SECONDS = 600.0
+PRUNE_SECONDS, PRUNE_STEP_SECONDS = 600.0, 5.0
+"""Between two walks of retention, and between two steps of one that find little to delete."""
 
-PREPARED = 5000
-"""Definitions that beat reads ahead of the instant at which they are due."""
+ZONES_SECONDS = 86_400.0
+"""An upgrade of the time zone data needs a restart to be seen; this is for the one that failed."""
+
+LOOK_SECONDS = 0.9
+"""Between two looks for what is due: with the work itself, an edit is honoured within a second."""
+
+AHEAD = timedelta(minutes=2)
+"""What is due within that time is learnt ahead."""
+
+RUNG_AT_ONCE = 1000
+"""Runs of one step of publishing."""
+
+OUTBOX = 2000
+"""Runs that wait in memory for their message: what a beat that is killed delays by `redispatch_seconds`."""
+
+FOLLOWER_SECONDS = 3.0
+"""So long the first message waits until somebody listens for what becomes of it."""
 
 
 class Scheduler(CeleryScheduler):
@@ -72,14 +101,18 @@ class Engine:
         self.reconciler = reconcile.Reconciler()
         self.row: Beat | None = None
         self.pruner = retention.Pruner()
-        self._installed = self._connected = self._pruning = False
-        self._prepared: datetime | None = None
+        self.recomputer = zones.Recomputer()
+        self._installed = self._connected = self._pruning = self._rezoning = False
+        self.ahead = Ahead()
+        self.outbox = Outbox(OUTBOX)
         self._due_at: dict[str, float] = {}
         self.dispatch = Part("dispatch", self._dispatch)
         self.publish = Part("publish", self._publish)
         self.rescue = Part("rescue", self._rescue, on_trouble=self.watch.forget)
         self.upkeep = Part("upkeep", self._upkeep)
-        self.parts = [self.dispatch, self.publish, self.rescue, self.upkeep]
+        self.follower = following.Follower(app)
+        self.follow = Part("follow", self.follower.step, on_trouble=self.follower.close)
+        self.parts = [self.dispatch, self.publish, self.rescue, self.upkeep, self.follow]
 
     def start(self) -> None:
         for part in self.parts:
@@ -88,46 +121,48 @@ class Engine:
     def stop(self) -> None:
         for part in self.parts:
             part.stop(timeout=2)
+        publish.give_back(self.outbox)
         if self.row is not None:
             Beat.objects.stop(self.row.pk)
 
     def is_stuck(self, limit: float) -> bool:
         """A broker that refuses is no such trouble, claims go on; one that never answers is."""
-        others = [part for part in self.parts if part is not self.publish]
+        others = [part for part in self.parts if part not in (self.publish, self.follow)]
         return self.publish.busy_for > limit or any(part.age > limit for part in others)
 
     def _dispatch(self) -> float:
-        now = database_now()
+        now, soonest = Schedule.objects.soonest()
         if not self.guard.agrees(now):
             return LONGEST_PAUSE
-        soonest = Schedule.objects.soonest()
         if soonest is None or soonest > now:
-            self._prepare(soonest)
-            return self._until(soonest, now)
-        claimed = dispatch.dispatch_due(now, by=self.name)
+            more = soonest is not None and soonest - now < AHEAD and self.ahead.step(soonest)
+            return 0.0 if more else self._until(soonest, now)
+        claimed = dispatch.dispatch_due(now, by=self.name, outbox=self.outbox)
         self.publish.wake()
         return 0.0 if claimed else LONGEST_PAUSE / 10
-
-    def _prepare(self, soonest: datetime | None) -> None:
-        if soonest is not None and soonest != self._prepared:
-            occurrences.prepare(soonest, limit=PREPARED)
-            self._prepared = soonest
 
     @staticmethod
     def _until(soonest: datetime | None, now: datetime) -> float:
         """Seconds to sleep: an instant is met on time, an edit is seen within a second."""
         if soonest is None:
-            return LONGEST_PAUSE
-        return min(max((soonest - now).total_seconds(), 0.0), LONGEST_PAUSE)
+            return LOOK_SECONDS
+        return min(max((soonest - now).total_seconds(), 0.0), LOOK_SECONDS)
 
     def _publish(self) -> float:
         if not self._connected:
             publish.connect()
+            self.follower.has_looked.wait(FOLLOWER_SECONDS)
             self._connected = True
-        now = database_now()
-        if self.guard.is_suspended or not Run.objects.publishable(now).exists():
-            return LONGEST_PAUSE / 2
-        return 0.0 if publish.publish_due(now) else LONGEST_PAUSE
+            self.outbox.open()
+        if len(self.outbox):
+            publish.publish_opened(self.outbox, limit=RUNG_AT_ONCE)
+            if not self._every("look for pending runs", LONGEST_PAUSE / 2):
+                return 0.0
+        now, waiting = Run.objects.publishable()
+        if self.guard.is_suspended or not waiting:
+            return 0.0 if len(self.outbox) else LONGEST_PAUSE / 2
+        sent = publish.publish_due(now, limit=RUNG_AT_ONCE, outbox=self.outbox)
+        return 0.0 if sent or len(self.outbox) else LONGEST_PAUSE
 
     def _rescue(self) -> float:
         if not self.guard.is_suspended:
@@ -144,8 +179,10 @@ class Engine:
         if announced or self._every("reconcile", conf.current().reconcile_seconds):
             reconcile.reconcile()
             self.dispatch.wake()
-        if self._pruning or self._every("prune", PRUNE_SECONDS):
+        if self._is_time_to_prune():
             self._prune()
+        if self._rezoning or self._every("zones", ZONES_SECONDS):
+            self._rezoning = self.recomputer.step()
         return LONGEST_PAUSE
 
     def _every(self, what: str, seconds: float) -> bool:
@@ -154,8 +191,17 @@ class Engine:
             self._due_at[what] = time.monotonic() + seconds
         return due
 
+    def _is_time_to_prune(self) -> bool:
+        """A walk goes slowly: with a million schedules it never ends, and an idle beat is to cost little.
+
+        Where it finds more to delete than fits in a step, the next step follows a second later.
+        """
+        if not self._pruning:
+            return self._every("prune", PRUNE_SECONDS)
+        return self.pruner.has_more or self._every("prune step", PRUNE_STEP_SECONDS)
+
     def _prune(self) -> None:
-        """One step a second, until the walk is over."""
+        """One step of the walk."""
         now = database_now()
         if not self._pruning:
             retention.forget_processes(now)
@@ -178,9 +224,17 @@ class Engine:
         parts = {part.name: part.progress_at.isoformat() for part in self.parts if part.progress_at}
         if self.row is None or not Beat.objects.beat(self.row.pk, parts):
             self.row = self._register()
+            self._due_at["facts"] = time.monotonic() + facts.REFRESH_SECONDS
+        elif self._every("facts", facts.REFRESH_SECONDS):
+            Beat.objects.filter(pk=self.row.pk).update(facts=facts.gather())
 
     def _register(self) -> Beat:
         now = database_now()
         return Beat.objects.create(
-            name=self.name, host=socket.gethostname(), pid=os.getpid(), started_at=now, seen_at=now
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=now,
+            seen_at=now,
+            facts=facts.gather(),
         )

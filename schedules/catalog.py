@@ -13,14 +13,14 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from schedules import bulk, conf, events, occurrences, revisions
+from schedules import bulk, conf, events, occurrences, revisions, routing
 from schedules.errors import InvalidSchedule, UnknownSchedule
 from schedules.models import Run, Schedule
 from schedules.models.schedule import COMMAND_TASK, DELETED_MARK, FOREVER, reserved_interval
 from schedules.querysets import database_now
-from schedules.rules.definition import Definition, Kind, Mode
+from schedules.rules.definition import Definition, Delivery, Kind, Mode
 from schedules.rules.states import Reason
 
 BATCH = 500
@@ -61,15 +61,51 @@ def check(schedule: Schedule) -> Definition:
     """What the row would run, were it saved. Raises InvalidSchedule where it cannot be used."""
     _complete(schedule, now=schedule.anchor_at or database_now())
     definition = revisions.definition_of(schedule)
+    _check_destination(definition)
+    if definition.kind == Kind.COMMAND and "\x00" in definition.command:
+        raise InvalidSchedule("The command contains a NUL character, which no shell can read.")
+    return definition
+
+
+def _check_destination(definition: Definition) -> None:
+    """A queue that nobody declares, and a key that no queue takes, would keep every run waiting."""
     queues = conf.current().queues
+    if definition.delivery == Delivery.MESSAGE:
+        _check_message(definition, queues)
+        return
     if definition.queue and queues and definition.queue not in queues:
         raise InvalidSchedule(
             f'No worker knows a queue "{definition.queue}". Declared are: {", ".join(queues)}. '
             "Declare another with BEATKEEPER_QUEUES."
         )
-    if definition.kind == Kind.COMMAND and "\x00" in definition.command:
-        raise InvalidSchedule("The command contains a NUL character, which no shell can read.")
-    return definition
+    if not (definition.exchange or definition.routing_key):
+        return
+    if definition.kind == Kind.COMMAND:
+        raise InvalidSchedule("A command goes to a queue by its name: leave exchange and routing key empty.")
+    try:
+        routing.queues_of(definition)
+    except LookupError as error:
+        raise InvalidSchedule(
+            f"The runs would reach nobody: {error.args[0]}. Correct the routing key, or let a queue take it: "
+            "BEATKEEPER_QUEUES=NAME:PATTERN"
+        ) from error
+
+
+def _check_message(definition: Definition, ours: Collection[str]) -> None:
+    """Which queues another codebase has is its own business; that they are not ours is not.
+
+    A project that adopts the app names no queues of ours: there both may be one codebase.
+    """
+    if definition.queue in ours:
+        raise InvalidSchedule(
+            f'The queue "{definition.queue}" is read by Beatkeeper\'s own workers. '
+            "Name a queue of the other codebase, or let our workers run the task: delivery run."
+        )
+    if ours and not (definition.queue or definition.exchange):
+        raise InvalidSchedule(
+            "Say where the message goes: the queue of the other codebase's workers (Celery's own default is "
+            '"celery"), or an exchange with a routing key.'
+        )
 
 
 def save(schedule: Schedule, *, by: str, note: str = "") -> Schedule:
@@ -86,10 +122,11 @@ def create_many(schedules: Sequence[Schedule], *, by: str, note: str = "") -> li
     """The bulk writer: two inserts a batch, for import, fixtures and benchmarks. In one transaction."""
     now = database_now()
     created: list[Schedule] = []
+    reserved = reserved_interval()  # looked for once, not for each: thousands come in one import
     for start in range(0, len(schedules), BATCH):
         batch = schedules[start : start + BATCH]
         for schedule in batch:
-            _complete(schedule, now=now)
+            _complete(schedule, now=now, reserved=reserved)
         parents = PeriodicTask.objects.bulk_create([_parent(schedule) for schedule in batch])
         rows = [_child(schedule, parent.pk) for schedule, parent in zip(batch, parents, strict=True)]
         bulk.insert(Schedule, rows, using=Schedule.objects.db)
@@ -168,11 +205,11 @@ def _apply(
     return changed if changed_only else rows
 
 
-def _complete(schedule: Schedule, *, now: datetime) -> None:
+def _complete(schedule: Schedule, *, now: datetime, reserved: IntervalSchedule | None = None) -> None:
     """What django-celery-beat needs of its own columns in a row whose timing or command is ours."""
     schedule.anchor_at = schedule.anchor_at or now
     if not (schedule.interval_id or schedule.crontab_id or schedule.clocked_id or schedule.solar_id):
-        schedule.interval = reserved_interval()
+        schedule.interval = reserved or reserved_interval()
     if schedule.cron and not schedule.timezone:
         schedule.timezone = settings.TIME_ZONE  # stored, because hosts may differ in theirs
     if schedule.kind == Kind.COMMAND:

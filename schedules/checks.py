@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.checks import register as register_check
 
-from schedules import conf
+from schedules import conf, production_settings
+from schedules.rules.production import Level
 
 WAYS = ("shell", "allow-list", "off")
 
@@ -63,5 +64,17 @@ def _check_transactions() -> list[CheckMessage]:
     ]
 
 
+def check_deployment(**_: Any) -> list[CheckMessage]:
+    """What `check_production` says of the settings, as Django words it: `manage.py check --deploy`."""
+    findings = [each for each in production_settings.look() if each.level != Level.OK]
+    return [
+        (Error if each.level == Level.ERROR else Warning)(
+            f"{each.what} {each.why}", hint=each.do, id=f"beatkeeper.{each.code}"
+        )
+        for each in findings
+    ]
+
+
 def register() -> None:
     register_check(check_settings)
+    register_check(check_deployment, deploy=True)

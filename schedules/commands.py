@@ -20,9 +20,13 @@ from schedules.work import Ended, Piece
 OUTCOMES = {
     Ending.SIGNALLED: Outcome.FAILED,
     Ending.TIMED_OUT: Outcome.TIMED_OUT,
+    Ending.OVER_LIMIT: Outcome.FAILED,
     Ending.NOT_STARTED: Outcome.FAILED,
     Ending.RUNNER_LOST: Outcome.FAILED,
 }
+
+NAMED = {Ending.NOT_STARTED, Ending.RUNNER_LOST, Ending.OVER_LIMIT}
+"""Endings that neither an exit code nor a signal tells."""
 
 
 def run_command(definition: Definition, run: Run, attempt: Attempt, here: Process) -> Ended:
@@ -53,6 +57,9 @@ def command_of(definition: Definition, run: Run, attempt: Attempt) -> Command:
         timeout=None if definition.timeout is None else timedelta(seconds=definition.timeout),
         kill_grace=timedelta(seconds=definition.kill_grace),
         kill_leftovers=definition.background == Background.KILL,
+        memory_limit=definition.memory_limit,
+        cpu_limit=definition.cpu_limit,
+        file_size_limit=definition.file_size_limit,
     )
 
 
@@ -83,7 +90,7 @@ def _ended(result: Result, ended_by: End | None) -> Ended:
         outcome=_outcome(result, ended_by),
         exit_code=result.exit_code,
         signal=result.signal,
-        error_class=result.ending if result.ending in (Ending.NOT_STARTED, Ending.RUNNER_LOST) else "",
+        error_class=result.ending if result.ending in NAMED else "",
         error=result.error,
         cpu_seconds=result.cpu_seconds,
         peak_memory=result.peak_memory_bytes,

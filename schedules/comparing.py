@@ -22,6 +22,7 @@ from schedules import conf, log_matching
 from schedules.comparing_notes import Line, Span, note_instant, say_what_is_missing
 from schedules.errors import NotPossible
 from schedules.import_sources import is_read_by_cron
+from schedules.keeping import keep_of
 from schedules.models import CronComparison, CutOver, Run, Schedule
 from schedules.rules.cron_log import CronLog
 from schedules.rules.definition import Kind, Mode
@@ -143,7 +144,7 @@ def _span(logs: Sequence[CronLog], since: datetime | None, until: datetime | Non
 
 def _watched(row: Any, span: Span, now: datetime) -> Span:
     """When we looked at this schedule too: from its first revision to the last instant that was decided."""
-    since = max(span.since, row.began_at or now)
+    since = max(span.since, row.began_at or now, keep_of(row).before(now))
     until = span.until
     if row.next_run_at is not None and row.next_run_at <= until:
         until = row.next_run_at - timedelta(seconds=1)

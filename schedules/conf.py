@@ -24,12 +24,14 @@ class Conf:
     allowed_commands_file: str = ""
     # Queues that a schedule may name. Empty: any (a project that adopts the app declares its own).
     queues: tuple[str, ...] = ()
+    # Where a routing key goes whose schedule names no exchange. Empty: Celery's own routing decides.
+    topic_exchange: str = ""
     # Where commands go that name no queue.
     commands_queue: str = "commands"
 
     # Due rows per dispatch transaction: large enough to be cheap, small enough that the first
-    # messages go out while the next rows are still being claimed. At most 1000.
-    batch: int = 500
+    # messages go out while the next rows are still being claimed (some 80 ms). At most 1000.
+    batch: int = 1000
     # An instant this old is still on time; beyond it the catch-up policy decides.
     on_time_seconds: float = 60
     # Late runs that catch-up "all" may start for one schedule after a downtime.
@@ -37,8 +39,8 @@ class Conf:
     # Missed instants that one transaction accounts for; the rest follow in the next batch.
     missed_limit: int = 10_000
 
-    # Messages outstanding per queue: more would only wait in the broker instead of in the table.
-    doorbells: int = 5000
+    # Messages outstanding per queue: more would only wait in the broker, 1 KB each, instead of in the table.
+    doorbells: int = 100_000
     # After this long without a claim the message counts as lost and is sent again; the last repeats.
     redispatch_seconds: tuple[int, ...] = (30, 60, 120, 300, 600)
     # A run whose message the broker refused waits this long.
@@ -53,7 +55,11 @@ class Conf:
     # How often a process that executes something looks for cancel requests.
     cancel_poll_seconds: float = 1
     # On SIGTERM a worker lets what is short finish for this long; then it interrupts what still runs.
+    # 3 suits `up`, which has to end within 10 of Ctrl-C. Where deployments are to wait for jobs, minutes.
     drain_seconds: float = 3
+    # Directory for results that a worker could not record, because the database was away, when it had to
+    # stop; the next worker that has the same directory delivers them. Empty: they are lost with the worker.
+    spool_directory: str = ""
     # Attempts that may be lost with their workers before a run is given up, whatever its policy says.
     worker_lost_limit: int = 3
     # The database clock and the monotonic clock may drift apart by this much between two ticks.
@@ -62,6 +68,8 @@ class Conf:
     # The full comparison of every row with what was last seen; changes announced are found at once.
     reconcile_seconds: float = 180
     retention_days: float = 30
+    # Of runs that failed, timed out or were lost; None, or less than the above: as all others.
+    retention_failed_days: float | None = None
     # The last runs of each schedule are kept however old they are.
     retention_runs: int = 100
     retention_batch: int = 1000

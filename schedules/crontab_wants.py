@@ -69,6 +69,12 @@ def beyond_cron(row: Schedule) -> Iterator[str]:
         yield f"up to {policy.max_attempts} attempts"
     if row.timeout is not None:
         yield f"ended after {row.timeout:g} s"
+    if row.memory_limit is not None:
+        yield f"at most {row.memory_limit} MiB of memory"
+    if row.cpu_limit is not None:
+        yield f"at most {row.cpu_limit} s of processor time"
+    if row.file_size_limit is not None:
+        yield f"no file above {row.file_size_limit} MiB"
     if row.overlap != Overlap.ALLOW:
         yield "no start while a run is active"
     if row.catch_up != CatchUp.SKIP and row.cron != "@reboot":

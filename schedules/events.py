@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,6 +46,23 @@ def publish_failed(count: int, error: Exception) -> None:
     log.error("publish_failed runs=%s error=%s: %s", count, type(error).__name__, error)
 
 
+def messages_sent(count: int) -> None:
+    log.info("messages_sent runs=%s", count)
+
+
+def message_not_recorded(run_id: int) -> None:
+    """Cancelled, or recorded by another beat, while the message went out."""
+    log.warning("message_not_recorded run_id=%s: it went out, the run was moved meanwhile", run_id)
+
+
+def channel_close_failed(error: Exception) -> None:
+    log.debug("channel_close_failed error=%s", type(error).__name__)
+
+
+def task_heard(run_id: int, state: str) -> None:
+    log.info("task_heard run_id=%s state=%s", run_id, state)
+
+
 def message_without_work(run_id: int) -> None:
     log.debug("message_without_work run_id=%s", run_id)
 
@@ -61,7 +79,34 @@ def attempt_finished(run: Run, attempt: Attempt) -> None:
 
 
 def result_waits(run: Run, error: Exception) -> None:
-    log.error("result_waits run_id=%s: the database is away: %s", run.pk, error)
+    log.error("result_waits run_id=%s error=%s: %s", run.pk, type(error).__name__, error)
+
+
+def result_kept(run: Run) -> None:
+    log.warning("result_kept run_id=%s: in the spool, until the database is back", run.pk)
+
+
+def result_given_up(run: Run) -> None:
+    log.error("result_given_up run_id=%s: this worker stops without having recorded it", run.pk)
+
+
+def result_delivered(run_id: int, *, won: bool) -> None:
+    log.warning("result_delivered run_id=%s won=%s: from the spool", run_id, won)
+
+
+def spool_failed(run_id: int, error: OSError) -> None:
+    log.error(
+        "spool_failed run_id=%s: the result is in memory only, and lost if this worker stops: %s",
+        *(run_id, error),
+    )
+
+
+def spool_set_aside(path: Path, error: Exception) -> None:
+    log.error("spool_set_aside file=%s error=%s: %s", path, type(error).__name__, error)
+
+
+def rung_again(runs: int) -> None:
+    log.info("rung_again runs=%s: this worker stops, and will not begin them", runs)
 
 
 def patterns_failed(error: Exception) -> None:
@@ -104,3 +149,7 @@ def part_recovered(part: str) -> None:
 
 def pruned(runs: int) -> None:
     log.info("pruned runs=%s", runs)
+
+
+def zones_recomputed(*, before: str, after: str, schedules: int) -> None:
+    log.warning("zones_recomputed before=%s after=%s next_runs_moved=%s", before, after, schedules)

@@ -119,6 +119,8 @@ def _catch_up(run: Run | None) -> Run | None:
     if run is None or run.reason != Reason.MISSED:
         return None
     late = Run.objects.filter(schedule=run.schedule_id, pk__gt=run.pk, trigger=Trigger.CATCH_UP)
+    # One of the missed instants: the index by instant finds it among all later runs.
+    late = late.filter(scheduled_for__gte=run.scheduled_for, scheduled_for__lte=run.created_at)
     return late.filter(created_at=run.created_at).order_by("-scheduled_for").first()
 
 

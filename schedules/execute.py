@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import re
+import time
 import traceback
 import uuid
 from collections.abc import Iterator
@@ -20,10 +21,17 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
-from django.db import IntegrityError, InterfaceError, OperationalError, connection
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
 from django.db.models.functions import Now
 
-from schedules import commands, conf, events, patterns, process, task_calls
+from schedules import commands, conf, events, patterns, process, spool, task_calls
 from schedules.models import Attempt, Run, Worker
 from schedules.querysets import database_now, is_overlap
 from schedules.rules import retry
@@ -32,6 +40,9 @@ from schedules.rules.definition import Definition, Kind, OnWorkerLost
 from schedules.rules.states import FINAL_STATE, LOSSES, WAITING, Outcome, Reason, State
 from schedules.statements import Begun, Closing
 from schedules.work import Ended
+
+LONGEST_CLAIM_WAIT = 5.0
+"""Seconds between two tries of a claim while the database is away."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class Claimed:
 def execute(run_id: int) -> None:
     """Executes the run if it is waiting and due. A second message for the same run finds no work."""
     here = process.current()
+    if here.is_leaving.is_set():
+        _ring_again(run_id, here)
+        return
     with here.holding(run_id):
         claimed = _claim(run_id, here)
         if claimed is None:
@@ -53,11 +67,36 @@ def execute(run_id: int) -> None:
         record(claimed, _work(claimed, here), here)
 
 
+def _ring_again(run_id: int, here: process.Process) -> None:
+    """This message is used up, and `stopping` looks at what is reserved only once Celery comes by there."""
+    try:
+        with here.database.connected():
+            Run.objects.ring_again([run_id])
+    except Exception as error:  # `redispatch_at` will do, a little later
+        events.part_failed("ring again", error)
+
+
 def _claim(run_id: int, here: process.Process) -> Claimed | None:
+    """Waits while the database is away: a message that is let go of rings again only minutes later."""
+    for wait in _waits():
+        try:
+            return _claim_now(run_id, here)
+        except (OperationalError, InterfaceError) as error:
+            events.part_failed(f"claim of run {run_id}", error)
+        if here.is_leaving.wait(min(wait, LONGEST_CLAIM_WAIT)):
+            break
+    return None
+
+
+def _claim_now(run_id: int, here: process.Process) -> Claimed | None:
     worker = here.worker
     try:
         with here.database.connected():
-            return claim(run_id, worker)
+            try:
+                return claim(run_id, worker)
+            except (OperationalError, InterfaceError):
+                connection.close()
+                raise
     except IntegrityError:  # the row of this worker was deleted
         here.forget_worker(worker)
         raise
@@ -153,20 +192,68 @@ def _work(claimed: Claimed, here: process.Process) -> Ended:
 def record(claimed: Claimed, ended: Ended, here: process.Process) -> None:
     """Finishes the attempt, however long the database is away: the work is done, its result must not be lost.
 
-    A result that the database refuses is replaced by one that says so.
+    Meanwhile the result is in the spool, from which the next worker delivers it if this one has to stop.
     """
-    for wait in _waits():
+    run, attempt = claimed.run, claimed.attempt
+    result = spool.Result(
+        run_id=run.pk, attempt_id=attempt.pk, token=attempt.token, ended_at=time.time(), ended=ended
+    )
+    with spool.Keeping(result) as keeping:
+        for wait in _waits():
+            if _is_recorded(claimed, result, here):
+                keeping.remove()
+                return
+            if keeping.keep():
+                events.result_kept(run)
+            if here.is_stopping.is_set():  # that was the last try
+                break
+            here.is_stopping.wait(wait)
+        here.leaves_results = here.leaves_results or keeping.is_kept
+        if not keeping.is_kept:
+            events.result_given_up(run)
+
+
+def _is_recorded(claimed: Claimed, result: spool.Result, here: process.Process) -> bool:
+    try:
         with here.database.connected():
             try:
-                finish(claimed, ended)
-                return
-            except (OperationalError, InterfaceError) as error:
-                events.result_waits(claimed.run, error)
-            except Exception as error:
-                ended = _reduced(ended, error)
-            connection.close()
-        if here.is_stopping.wait(wait):
-            return  # the rescue will find the run with a worker that has stopped
+                finish_late(claimed, result)
+            except Exception:
+                connection.close()
+                raise
+    except Exception as error:
+        events.result_waits(claimed.run, error)
+        return False
+    return True
+
+
+AWAY = (OperationalError, InterfaceError, InternalError, ProgrammingError)
+"""What the database says when it is not there, only a standby that cannot write, or half migrated."""
+
+
+def finish_late(claimed: Claimed, result: spool.Result) -> bool:
+    """`finish`, with a note of how late it is. Raises `AWAY` where the result has to wait.
+
+    A result that the database refuses is replaced by one that says so.
+    """
+    ended = _noted(result.ended, time.time() - result.ended_at)
+    try:
+        return finish(claimed, ended)
+    except AWAY:
+        raise
+    except Exception as error:
+        return finish(claimed, _reduced(ended, error))
+
+
+def _noted(ended: Ended, late_seconds: float) -> Ended:
+    """The time on record is that of the recording: only this host knows when the work was over."""
+    if late_seconds < LATE_SECONDS:
+        return ended
+    said = f"It ended {late_seconds:.0f} s before this could be recorded."
+    return replace(ended, notes=(*ended.notes, said))
+
+
+LATE_SECONDS = 5
 
 
 def _reduced(ended: Ended, error: Exception) -> Ended:

@@ -13,9 +13,8 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from schedules import conf
 from schedules.evidence import Evidence, gather, names, run_for, run_within
-from schedules.explaining_runs import facts_of, no_beat_sentence, sentence_of, verdict_of, workers_sentence
+from schedules.explaining_runs import facts_of, no_beat_sentence, sentence_of, verdict_of, who_could
 from schedules.explaining_silence import why_silent
 from schedules.explanation import (
     Explanation,
@@ -24,6 +23,7 @@ from schedules.explanation import (
     Verdict,
 )
 from schedules.histories import histories_of
+from schedules.keeping import keep_of
 from schedules.models import Run, Schedule
 from schedules.occurrences import queue_of
 from schedules.rules import asked, wording
@@ -133,7 +133,7 @@ class _Answer(Question):
             return self.tell(at, Verdict.DISABLED, f"Due at {when}, but {_UNNOTICED}.")
         if at > self.now:
             return self._future(at, evidence)
-        if at < self.now - timedelta(days=conf.current().retention_days):
+        if at < keep_of(self.schedule).before(self.now):
             return self.tell(
                 at, Verdict.FORGOTTEN, f"Was due at {when}. What became of it is not on record any more."
             )
@@ -169,7 +169,7 @@ class _Answer(Question):
         told = self.tell(at, Verdict.WILL_RUN, f"Will {does} {self.when(at)}, in {self.ago(at)}{but}.")
         told.say("decided", f"at that moment, by a beat: {beats}")
         if definition is not None and not is_shadow:
-            told.say("workers", workers_sentence(queue_of(definition), evidence))
+            told.say("workers", who_could(definition, queue_of(definition), evidence))
         return told
 
     def _beats(self, evidence: Evidence) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from schedules import routing
 from schedules.evidence import Evidence, names
 from schedules.explanation import Fact, Verdict, length, moment
 from schedules.models import Attempt, Run
+from schedules.rules.definition import Definition, Delivery
 from schedules.rules.states import Outcome, Reason, State
 
 
@@ -26,6 +28,7 @@ def verdict_of(run: Run) -> Verdict:
         State.QUEUED: Verdict.WAITING,
         State.SKIPPED: Verdict.SKIPPED,
         State.CANCELLED: Verdict.CANCELLED,
+        State.SENT: Verdict.SENT,
     }.get(State(run.state), Verdict.FAILED)
 
 
@@ -37,6 +40,8 @@ def sentence_of(run: Run, attempts: list[Attempt], when: str, now: datetime) -> 
     if verdict == Verdict.CANCELLED:
         started = "was cancelled" if run.started_at else "was cancelled before it started"
         return f"Was due at {when}: {name.lower()} {started}. {run.detail}".rstrip()
+    if verdict == Verdict.SENT:
+        return f"Was sent for {when}: {name.lower()}. What its worker made of it was not told."
     if verdict == Verdict.RUNNING:
         started = f" since {length(now - run.started_at)}" if run.started_at else ""
         return f"Is running for {when}: {name.lower()}, attempt {run.attempt} of {run.max_attempts}{started}."
@@ -144,17 +149,38 @@ def _waiting(run: Run, evidence: Evidence, zone: ZoneInfo) -> Iterator[Fact]:
         return
     if run.state == State.PENDING:
         yield Fact("waits", "to be sent to its queue, which a beat does", run.pk)
+        if run.detail:
+            yield Fact("waits", run.detail.rstrip("."), run.pk)
         yield from _no_beat(evidence)
     else:
         sent = f"since {moment(run.queued_at, zone)}" if run.queued_at else "at a time that is not recorded"
         times = f", sent {run.dispatches} times" if run.dispatches > 1 else ""
         yield Fact("waits", f"for a worker, {sent}{times}", run.pk)
-    yield Fact("workers", workers_sentence(run.queue, evidence))
+    yield Fact("workers", _who_could(run, evidence))
 
 
-def workers_sentence(queue: str, evidence: Evidence) -> str:
-    if not queue:
-        return "Celery's routing decides the queue, so it is not known which workers serve it"
+def _who_could(run: Run, evidence: Evidence) -> str:
+    if run.revision is None:
+        return "its definition is not there"
+    try:
+        definition = Definition.from_dict(run.revision.definition)
+    except (LookupError, TypeError, ValueError) as error:
+        return f"its definition cannot be read: {error}"
+    return who_could(definition, run.queue, evidence)
+
+
+def who_could(definition: Definition, queue: str, evidence: Evidence) -> str:
+    """The workers of its queue; where a route decides that, of the queues that it leads to."""
+    if definition.delivery == Delivery.MESSAGE:
+        return "those of another codebase execute it: which of them are alive is not known here"
+    try:
+        queues = (queue,) if queue else routing.queues_of(definition)
+    except (LookupError, TypeError, ValueError) as error:
+        return f"it is not known which queue it goes to: {error}"
+    return "; ".join(_workers_sentence(queue, evidence) for queue in queues)
+
+
+def _workers_sentence(queue: str, evidence: Evidence) -> str:
     serving = evidence.workers_of(queue)
     if serving:
         return f'alive and serving the queue "{queue}": {names(serving)}'

@@ -20,6 +20,7 @@ from schedules.rules.timing import (
     IntervalTiming,
     MomentTiming,
     NoTiming,
+    SolarTiming,
     WindowTiming,
 )
 
@@ -123,8 +124,8 @@ class _Silence(Question):
                 return self._not_by_clock("Runs by hand only, not by the clock.")
             case MomentTiming(due):
                 return self._is_not_due(f"it is due once, {self.when(due)}")
-            case IntervalTiming() as interval:
-                return self._is_not_due(f"it runs {wording.describe(interval)}, and not then")
+            case IntervalTiming() | SolarTiming() as other:
+                return self._is_not_due(f"it runs {wording.describe(other)}, and not then")
             case CronTiming() as found:
                 return self._by_cron(found)
         raise AssertionError(version)

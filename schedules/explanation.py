@@ -22,6 +22,7 @@ class Verdict(StrEnum):
 
     RAN = "ran"
     FAILED = "failed"
+    SENT = "sent"  # to the workers of another codebase
     RUNNING = "running"
     RETRYING = "retrying"
     WAITING = "waiting"

@@ -10,26 +10,29 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
 from schedules import revisions
 from schedules.errors import BeatkeeperError
 from schedules.models import RetryPolicy, Schedule
-from schedules.models.schedule import FOREVER, reserved_interval
+from schedules.models.schedule import COMMAND_TASK, FOREVER, reserved_interval
 from schedules.rules import manifest_values, when
 from schedules.rules.definition import Kind
-from schedules.rules.manifest_keys import POLICY_KEYS, SCHEDULE_KEYS, Key, without_defaults
+from schedules.rules.manifest_keys import LIMITS, POLICY_KEYS, SCHEDULE_KEYS, Key, without_defaults
 from schedules.rules.manifest_values import NONE, plain_number, read_length, write_length, write_moment
 
 RELATED = ("interval", "crontab", "clocked", "solar", "retry_policy", "revision")
 
 _TEXTS = (
-    *("description", "mode", "timezone", "overlap", "catch_up", "on_worker_lost", "mail_to", "mail_from"),
+    *("description", "mode", "delivery", "timezone", "overlap"),
+    *("catch_up", "on_worker_lost", "mail_to", "mail_from"),
 )
 _MAYBE_NULL = ("queue", "exchange", "routing_key")
+_NUMBERS = ("keep_days", "keep_failed_days", "keep_runs")
 _COMMAND_TEXTS = ("working_directory", "run_as", "shell", "background")
 _CRON_TEXTS = ("dialect", "gap", "repeat")
 _JSON = ("args", "kwargs", "headers")
@@ -47,7 +50,9 @@ COLUMNS = frozenset(
     (
         *_TEXTS,
         *_MAYBE_NULL,
+        *_NUMBERS,
         *_COMMAND_TEXTS,
+        *LIMITS,
         *_CRON_TEXTS,
         *_JSON,
         *_LENGTHS.values(),
@@ -74,6 +79,7 @@ KEY_OF_COLUMN = {
     **dict.fromkeys(_CRONTAB, "crontab"),
     "period": "every",
     "clocked_time": "at",
+    **dict.fromkeys(("event", "latitude", "longitude"), "solar"),
 }
 """Where the words differ, the columns of shared timing rows included."""
 
@@ -108,6 +114,7 @@ def describe(row: Schedule, *, now: datetime) -> Values:
     values |= {key: _length(getattr(row, column)) for key, column in _LENGTHS.items()}
     values |= {key: _moment(getattr(row, column)) for key, column in _MOMENTS.items()}
     values |= {"priority": row.priority, "retry_policy": row.retry_policy.name if row.retry_policy else ""}
+    values |= {name: _number(getattr(row, name)) for name in _NUMBERS}
     values |= _timing(row) | _work(row)
     if row.paused_until is not None and row.is_paused(now):
         forever = row.paused_until == FOREVER
@@ -166,7 +173,7 @@ def put(
     A pause is left alone unless the values speak of one.
     """
     of = _complete(values, SCHEDULE_KEYS)
-    for name in (*_TEXTS, "enabled", "one_off", "priority"):
+    for name in (*_TEXTS, *_NUMBERS, "enabled", "one_off", "priority"):
         setattr(row, name, of[name])
     for name in _MAYBE_NULL:
         setattr(row, name, of[name] or None)
@@ -223,13 +230,16 @@ def _timing(row: Schedule) -> Values:
         return {"every": every.removeprefix("every ")}
     if row.clocked is not None:
         return {"at": write_moment(row.clocked.clocked_time), "one_off": False}  # goes without saying
-    raise ValueError("Its timing is solar, which no manifest can say.")
+    if row.solar is not None:
+        place = float(row.solar.latitude), float(row.solar.longitude)
+        return {"solar": when.write(when.Sun(row.solar.event, *place), timezone="UTC")}
+    raise ValueError("It has no timing: none of interval, crontab, clocked and solar is set.")
 
 
 def _work(row: Schedule) -> Values:
     if row.kind == Kind.TASK:
         return {"task": row.task} | {name: _json(getattr(row, name)) for name in _JSON if getattr(row, name)}
-    work = {name: getattr(row, name) for name in ("command", "stdin", *_COMMAND_TEXTS)}
+    work = {name: getattr(row, name) for name in ("command", "stdin", *_COMMAND_TEXTS, *LIMITS)}
     return work | {"environment": dict(row.environment)}
 
 
@@ -243,15 +253,19 @@ def _length(seconds: float | None) -> str:
     return "" if seconds is None else write_length(seconds)
 
 
+def _number(number: float | None) -> float | None:
+    return None if number is None else plain_number(number)
+
+
 def _moment(at: datetime | None) -> str:
     return "" if at is None else write_moment(at)
 
 
 def _put_work(row: Schedule, of: Mapping[str, Any]) -> None:
     row.kind = (Kind.TASK if of["task"] else Kind.COMMAND).value
-    row.task, row.command, row.stdin = of["task"], of["command"] or "", of["stdin"]
+    row.task, row.command, row.stdin = of["task"] or COMMAND_TASK, of["command"] or "", of["stdin"]
     row.environment = [[name, value] for name, value in of["environment"].items()]
-    for name in _COMMAND_TEXTS:
+    for name in (*_COMMAND_TEXTS, *LIMITS):
         setattr(row, name, of[name])
     for name in _JSON:
         setattr(row, name, json.dumps(of[name], ensure_ascii=False))
@@ -268,6 +282,11 @@ def _put_timing(row: Schedule, of: Mapping[str, Any], timings: SharedTimings) ->
     elif of["at"]:
         row.one_off = True  # by its nature
         row.clocked = timings.find(ClockedSchedule, clocked_time=datetime.fromisoformat(of["at"]))
+    elif of["solar"]:
+        sun = when.read(of["solar"], timezone="UTC")
+        assert isinstance(sun, when.Sun)
+        place = {name: Decimal(f"{getattr(sun, name):.6f}") for name in ("latitude", "longitude")}
+        row.solar = timings.find(SolarSchedule, event=sun.event, **place)
     elif of["crontab"] is not None:
         fields = {name: of["crontab"].get(name, "*") for name in _CRONTAB}
         row.crontab = timings.find(CrontabSchedule, timezone=of["crontab"]["timezone"], **fields)

@@ -1,8 +1,9 @@
 """Due instants become run rows: the one place that writes T1. In a transaction, with the schedules locked.
 
 Called by `dispatch` for what is due, and by `catalog` and `reconcile`, which settle what is due under
-the old revision before a new one takes over. The database is read and written a fixed number of
-times, whatever the number of schedules.
+the old revision before a new one takes over. The database is read and written a fixed number of times,
+whatever the number of schedules, and schedules of equal terms that are due at one instant are decided
+once: what their runs have in common is a shape.
 """
 
 from __future__ import annotations
@@ -10,20 +11,32 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import F
 from django_celery_beat.models import PeriodicTask
 
 from schedules import conf, events, revisions
 from schedules.errors import InvalidSchedule
-from schedules.models import Revision, Run, Schedule
-from schedules.querysets import database_now
-from schedules.rules import timing
+from schedules.models import Run, Schedule
+from schedules.querysets import Doorbell, database_now
 from schedules.rules.admission import Decision, Due, Limits, Start, admit, due_instants
 from schedules.rules.definition import Definition, Kind, Mode, Overlap
 from schedules.rules.states import State
 from schedules.rules.timing import Timing
+from schedules.statements_dispatch import DueRow, Move, Opening
+from schedules.terms import Found, Known, Terms, learn
+
+
+@dataclass(frozen=True)
+class Ringing:
+    """The caller rings at once: what starts is opened as queued (T1 and T2 in one), its message counted.
+
+    `redispatch_at`: when that message counts as lost. `full`: queues that take no new message.
+    """
+
+    redispatch_at: datetime
+    full: Collection[str]
 
 
 @dataclass
@@ -31,49 +44,87 @@ class Settled:
     """What one call did. `runs` holds pk, schedule_id and state of the inserted rows."""
 
     runs: list[dict[str, Any]] = field(default_factory=list)
-    set_aside: list[Schedule] = field(default_factory=list)
-
-    @property
-    def started(self) -> list[dict[str, Any]]:
-        return [row for row in self.runs if row["state"] == State.PENDING]
+    set_aside: int = 0
+    bells: list[Doorbell] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be written for one schedule."""
+    """What becomes of schedules of equal terms that are due at one instant."""
 
-    schedule: Schedule
-    definition: Definition
-    decisions: list[Decision]
+    shapes: list[dict[str, Any]]
     next_at: datetime | None
-
-    @property
-    def starts(self) -> int:
-        return sum(isinstance(decision, Start) for decision in self.decisions)
-
-    @property
-    def is_used_up(self) -> bool:
-        """A one-off schedule that has had its run. A shadow has had none, and goes on."""
-        return self.definition.one_off and self.starts > 0
+    starts: int
+    is_used_up: bool
+    """One-off, and has had its run. A shadow has had none, and goes on."""
 
 
-def settle(schedules: Sequence[Schedule], *, now: datetime, by: str) -> Settled:
-    """Accounts for every instant of `schedules` that is due at `now`, and moves `next_run_at` on.
+@dataclass
+class Batch:
+    """What is to be written. `plans` are kept by what decides them."""
 
-    The rows come from `lock_due` or `lock`; those that are not due are left alone. `by` is the beat
-    that decides, or who edits.
+    now: datetime
+    by: str
+    ringing: Ringing | None
+    busy: Collection[int]
+    plans: dict[tuple[Terms, datetime, bool], tuple[Plan, list[int]]] = field(default_factory=dict)
+    numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    openings: list[Opening] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    used_up: list[int] = field(default_factory=list)
+
+    def add(self, row: DueRow, known: Known) -> None:
+        plan, numbers = self._planned(row, known.terms)
+        for number in numbers:
+            self.openings.append(Opening(row.pk, row.revision_id, known.name, number))
+        self.moves.append(Move(row.pk, plan.next_at, plan.starts))
+        if plan.is_used_up:
+            self.used_up.append(row.pk)
+
+    def _planned(self, row: DueRow, terms: Terms) -> tuple[Plan, list[int]]:
+        key = (terms, row.next_run_at, row.pk in self.busy)
+        found = self.plans.get(key)
+        if found is None:
+            plan = _plan(*key, now=self.now, by=self.by, ringing=self.ringing)
+            found = self.plans[key] = plan, [self._number(shape) for shape in plan.shapes]
+        return found
+
+    def _number(self, shape: dict[str, Any]) -> int:
+        """Of a shape among those of the batch: timings that differ have runs of one shape."""
+        values = tuple(shape.values())
+        number = self.numbers.setdefault(values, len(self.shapes))
+        if number == len(self.shapes):
+            self.shapes.append(shape)
+        return number
+
+    def set_aside(self, row: DueRow, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        self.moves.append(Move(row.pk, None, 0, said))
+        events.schedule_set_aside(Schedule(pk=row.pk, timing_error=said))
+
+
+def settle(rows: Sequence[DueRow], *, now: datetime, by: str, ringing: Ringing | None = None) -> Settled:
+    """Accounts for every instant of `rows` that is due at `now`, and moves `next_run_at` on.
+
+    The rows are locked and due. `by` is the beat that decides, or who edits.
     """
-    due = [row for row in schedules if row.is_due(now)]
-    settled = Settled()
-    if not due:
-        return settled
-    plans = _plans(due, now, settled)
-    settled.runs = Run.objects.open([row for plan in plans for row in _rows(plan, now, by)])
-    _advance(plans, settled.set_aside)
-    _count(plans, now)
-    for row in settled.runs:
-        events.run_opened(row)
-    return settled
+    if not rows:
+        return Settled()
+    known = learn({row.digest: row.revision_id for row in rows if row.revision_id})
+    batch = Batch(now, by, ringing, _busy(rows, known))
+    aside = 0
+    for row in rows:
+        try:
+            batch.add(row, _usable(known.get(row.digest)))
+        except Exception as error:  # one bad row is set aside and never stops the batch
+            batch.set_aside(row, error)
+            aside += 1
+    opened = Run.objects.open_due(batch.shapes, batch.openings, batch.moves, now=now)
+    _disable(batch.used_up, now)
+    for run in opened:
+        events.run_opened(run)
+    return Settled(opened, aside, _bells(opened, rows, known, batch))
 
 
 def lock_settled(pks: Collection[int], *, by: str) -> tuple[list[Schedule], datetime]:
@@ -86,45 +137,31 @@ def lock_settled(pks: Collection[int], *, by: str) -> tuple[list[Schedule], date
     rows = Schedule.objects.lock(pks)
     now = database_now()
     while due := [row for row in rows if row.enabled and not row.is_deleted and row.is_due(now)]:
-        settle(due, now=now, by=by)  # after a long gap only a part of it
+        settle([_due_row(row) for row in due], now=now, by=by)  # after a long gap only a part of it
         rows = Schedule.objects.lock(pks)
     return rows, now
 
 
-def _plans(due: Sequence[Schedule], now: datetime, settled: Settled) -> list[Plan]:
-    found = _in_force(due)
-    usable = {pk: known for pk, known in found.items() if isinstance(known, Known)}
-    busy = _busy([pk for pk, it in usable.items() if it.definition.overlap == Overlap.SKIP])
-    seen: dict[tuple[Timing, datetime], Due] = {}
-    plans = []
-    for row in due:
-        try:
-            if row.pk not in usable:
-                raise InvalidSchedule(f"its revision cannot be read: {found[row.pk]}")
-            plans.append(_plan(row, usable[row.pk], now, busy=row.pk in busy, seen=seen))
-        except Exception as error:  # one bad row is set aside and never stops the batch
-            row.timing_error = f"{type(error).__name__}: {error}"
-            settled.set_aside.append(row)
-            events.schedule_set_aside(row)
-    return plans
+def _due_row(row: Schedule) -> DueRow:
+    assert row.next_run_at is not None
+    revision = row.revision
+    return DueRow(row.pk, row.next_run_at, revision and revision.pk, revision.digest if revision else "")
+
+
+def _usable(found: Found | None) -> Known:
+    if isinstance(found, Known):
+        return found
+    raise InvalidSchedule(f"its revision cannot be read: {found or LookupError('it is not there')}")
 
 
 def _plan(
-    row: Schedule,
-    known: Known,
-    now: datetime,
-    *,
-    busy: bool,
-    seen: dict[tuple[Timing, datetime], Due],
+    terms: Terms, first: datetime, busy: bool, *, now: datetime, by: str, ringing: Ringing | None
 ) -> Plan:
-    assert row.next_run_at is not None
     values = conf.current()
-    definition = known.definition
-    key = (known.timing, row.next_run_at)
-    if key not in seen:  # the next instant is computed once per distinct timing, not per schedule
-        seen[key] = due_instants(known.timing, row.next_run_at, now, limit=values.missed_limit)
+    definition = terms.definition
+    due = _due_instants(terms.timing, first, now, limit=values.missed_limit)
     decisions = admit(
-        seen[key],
+        due,
         now=now,
         catch_up=definition.catch_up,
         window=_length(definition.catch_up_window),
@@ -133,25 +170,43 @@ def _plan(
         limits=Limits(values.on_time, values.catch_up_limit, values.missed_limit),
         shadow=definition.mode == Mode.SHADOW,
     )
-    return Plan(row, definition, decisions, seen[key].next_at)
+    starts = sum(isinstance(decision, Start) for decision in decisions)
+    used_up = definition.one_off and starts > 0
+    common = _columns(definition, now) | {"decided_by": by}
+    shapes = [common | _decided(decision, now, common["queue"], ringing) for decision in decisions]
+    return Plan(shapes, None if used_up else due.next_at, starts, used_up)
 
 
-def _rows(plan: Plan, now: datetime, by: str) -> list[dict[str, Any]]:
-    return [_row(plan, decision, now) | {"decided_by": by} for decision in plan.decisions]
+def _due_instants(timing: Timing, first: datetime, now: datetime, *, limit: int) -> Due:
+    """Mostly the next one is in the future: then it is worked out once, however many batches follow."""
+    after = _next_after(timing, first)
+    if after is None or after > now:
+        return Due((first,), after)
+    return due_instants(timing, first, now, limit=limit)
 
 
-def _row(plan: Plan, decision: Decision, now: datetime) -> dict[str, Any]:
-    row = run_columns(plan.schedule, plan.definition, now) | {"scheduled_for": decision.scheduled_for}
-    if isinstance(decision, Start):
-        return row | {"trigger": decision.trigger}
-    return row | {
-        "state": State.SKIPPED,
-        "reason": decision.reason,
-        "detail": decision.detail,
-        "missed_count": decision.count if decision.until else 0,
-        "missed_until": decision.until,
-        "finished_at": now,
-    }
+@lru_cache(maxsize=16_384)
+def _next_after(timing: Timing, moment: datetime) -> datetime | None:
+    return timing.next_after(moment)
+
+
+def _decided(decision: Decision, now: datetime, queue: str, ringing: Ringing | None) -> dict[str, Any]:
+    """The columns in which runs of one plan differ."""
+    at: dict[str, Any] = {"scheduled_for": decision.scheduled_for}
+    if not isinstance(decision, Start):
+        return at | {
+            "state": State.SKIPPED,
+            "reason": decision.reason,
+            "detail": decision.detail,
+            "missed_count": decision.count if decision.until else 0,
+            "missed_until": decision.until,
+            "finished_at": now,
+        }
+    at |= {"trigger": decision.trigger}
+    if ringing is None or queue in ringing.full:
+        return at
+    queued = {"state": State.QUEUED, "dispatches": 1, "queued_at": now}
+    return at | queued | {"redispatch_at": ringing.redispatch_at}
 
 
 def run_columns(schedule: Schedule, definition: Definition, now: datetime) -> dict[str, Any]:
@@ -160,6 +215,14 @@ def run_columns(schedule: Schedule, definition: Definition, now: datetime) -> di
         "schedule_id": schedule.pk,
         "name": definition.name,
         "revision_id": schedule.revision_id,
+        "concurrency_key": f"schedule:{schedule.pk}",
+        **_columns(definition, now),
+    }
+
+
+def _columns(definition: Definition, now: datetime) -> dict[str, Any]:
+    """Those of them in which schedules of equal terms do not differ."""
+    return {
         "scheduled_for": now,
         "trigger": "schedule",
         "triggered_by": "",
@@ -173,11 +236,12 @@ def run_columns(schedule: Schedule, definition: Definition, now: datetime) -> di
         "attempt": 0,
         "max_attempts": definition.retry.max_attempts,
         "cancel_requested": False,
-        "concurrency_key": f"schedule:{schedule.pk}",
         "exclusive": definition.overlap == Overlap.SKIP,
         "created_at": now,
         "available_at": now,
+        "redispatch_at": None,
         "dispatches": 0,
+        "queued_at": None,
         "finished_at": None,
     }
 
@@ -189,27 +253,18 @@ def queue_of(definition: Definition) -> str:
     return conf.current().commands_queue
 
 
-def _advance(plans: Sequence[Plan], set_aside: Sequence[Schedule]) -> None:
-    rows = [
-        {"pk": p.schedule.pk, "next_run_at": None if p.is_used_up else p.next_at, "timing_error": ""}
-        for p in plans
+def _bells(
+    opened: Sequence[dict[str, Any]], rows: Sequence[DueRow], known: Mapping[str, Found], batch: Batch
+) -> list[Doorbell]:
+    if batch.ringing is None:
+        return []
+    by_pk = {row.pk: row for row in rows}
+    return [
+        Doorbell(run["pk"], 1, found.name, queue_of(found.terms.definition), row.revision_id, row.digest)
+        for run in opened
+        if run["state"] == State.QUEUED
+        and isinstance(found := known[(row := by_pk[run["schedule_id"]]).digest], Known)
     ]
-    rows += [{"pk": row.pk, "next_run_at": None, "timing_error": row.timing_error} for row in set_aside]
-    Schedule.objects.set_next_run(rows)
-    for plan in plans:
-        plan.schedule.next_run_at = None if plan.is_used_up else plan.next_at
-
-
-def _count(plans: Sequence[Plan], now: datetime) -> None:
-    """Keeps what django-celery-beat promises of its own columns: last run, number of runs, one-off."""
-    once = [plan.schedule.pk for plan in plans if plan.starts == 1]
-    PeriodicTask.objects.filter(pk__in=once).update(last_run_at=now, total_run_count=F("total_run_count") + 1)
-    for plan in plans:
-        if plan.starts > 1:  # catch-up "all", seldom
-            PeriodicTask.objects.filter(pk=plan.schedule.pk).update(
-                last_run_at=now, total_run_count=F("total_run_count") + plan.starts
-            )
-    _disable([plan.schedule.pk for plan in plans if plan.is_used_up], now)
 
 
 def _disable(pks: Sequence[int], now: datetime) -> None:
@@ -219,8 +274,14 @@ def _disable(pks: Sequence[int], now: datetime) -> None:
         revisions.apply(Schedule.objects.lock(pks), by="beat", note="one-off: it has had its run", now=now)
 
 
-def _busy(pks: Sequence[int]) -> set[int]:
-    """Which of these schedules have a run that is not over."""
+def _busy(rows: Sequence[DueRow], known: Mapping[str, Found]) -> set[int]:
+    """Which of these schedules may not overlap and have a run that is not over."""
+    exclusive = {
+        digest
+        for digest, found in known.items()
+        if isinstance(found, Known) and found.terms.definition.overlap == Overlap.SKIP
+    }
+    pks = [row.pk for row in rows if row.digest in exclusive] if exclusive else []
     if not pks:
         return set()
     return set(Run.objects.active().filter(schedule__in=pks).values_list("schedule", flat=True))
@@ -228,52 +289,3 @@ def _busy(pks: Sequence[int]) -> set[int]:
 
 def _length(seconds: float | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True)
-class Known:
-    """A definition with its timing, made once for each digest."""
-
-    definition: Definition
-    timing: Timing
-
-
-Found = Known | Exception
-"""An exception says why a revision cannot be read."""
-
-_known: dict[str, Found] = {}
-"""By digest: equal digests are equal definitions, so an entry is never stale."""
-KNOWN_LIMIT = 50_000
-
-
-def prepare(due_at: datetime, *, limit: int) -> None:
-    """Learns ahead of time what will be due at `due_at`, so that a full hour's burst reads no definition."""
-    _learn({digest: pk for pk, digest in Schedule.objects.due_at(due_at, limit)})
-
-
-def _in_force(schedules: Sequence[Schedule]) -> dict[int, Found]:
-    """What each schedule's revision says, by primary key. One query for the revisions not yet known."""
-    found = _learn({row.revision.digest: row.revision.pk for row in schedules if row.revision})
-    missing = LookupError("it is not there")
-    return {row.pk: found.get(row.revision.digest, missing) if row.revision else missing for row in schedules}
-
-
-def _learn(wanted: Mapping[str, int]) -> dict[str, Found]:
-    """What the revisions, primary keys by digest, say. Other threads may clear what is known meanwhile."""
-    found = {digest: known for digest in wanted if (known := _known.get(digest)) is not None}
-    unknown = [pk for digest, pk in wanted.items() if digest not in found]
-    if unknown:
-        fresh = {row.digest: _read(row) for row in Revision.objects.filter(pk__in=unknown)}
-        if len(_known) + len(fresh) > KNOWN_LIMIT:
-            _known.clear()
-        _known.update(fresh)
-        found |= fresh
-    return found
-
-
-def _read(revision: Revision) -> Found:
-    try:
-        definition = Definition.from_dict(revision.definition)
-        return Known(definition, timing.from_dict(definition.timing))
-    except Exception as error:  # a zone that is gone, a revision of a later version
-        return error

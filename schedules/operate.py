@@ -43,6 +43,9 @@ def run_again(run: Run, *, by: str) -> Run:
         raise NotPossible(f"Run {run.pk} is not over yet ({run.label}). Cancel it first, or wait.")
     definition = Definition.from_dict(run.revision.definition)
     with transaction.atomic():
+        # Locked: retention may be about to delete it, and a run cannot name one that is gone.
+        if not Run.objects.select_for_update(no_key=True).filter(pk=run.pk).values_list("pk"):
+            raise NotPossible(f"Run {run.pk} cannot run again: it was deleted a moment ago, being old.")
         now = database_now()
         columns = {
             "schedule_id": run.schedule_id,

@@ -20,6 +20,10 @@ SHORTEST_RETRY, LONGEST_RETRY = 1.0, 15.0
 
 AGREEING_TICKS = 3
 
+FRESH_SECONDS = 2.0
+"""A connection that worked this short a while ago is neither asked whether it still does, nor too old: asking
+is a round trip, and what falls due now would wait for it."""
+
 
 class ClockGuard:
     """Compares the database's clock with the monotonic one. A jump stops claims until they agree again.
@@ -105,7 +109,8 @@ class Part:
 
     def _try(self) -> float:
         try:
-            close_old_connections()
+            if self._failures or self.age > FRESH_SECONDS:
+                close_old_connections()
             pause = self._step()
         except Exception as error:
             return self._failed(error)

@@ -20,7 +20,7 @@ from enum import StrEnum
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from schedules import conf, events
+from schedules import conf, events, facts
 from schedules.errors import RunnerError
 from schedules.models import Run, Worker
 from schedules.pool import Pool
@@ -43,6 +43,8 @@ class Execution:
     token: uuid.UUID
     stop: Callable[[], None]
     deadline: float | None = None  # time.monotonic()
+    # Seconds that it may take to heed `stop`; None where it always does, as a command that has a runner.
+    grace: float | None = None
     ended_by: End | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _over: bool = False
@@ -70,12 +72,14 @@ class Process:
         self.pid = os.getpid()
         self.launcher = Launcher()
         self.database = Pool(conf.current().connections)
-        self.is_stopping = threading.Event()
+        self.is_leaving = threading.Event()  # nothing is begun any more
+        self.is_stopping = threading.Event()  # and what runs is interrupted
+        self.leaves_results = False  # in the spool
         self._worker: Worker | None = None
         self._executions: dict[uuid.UUID, Execution] = {}
         self._held: list[int] = []
         self._unknown: set[int] = set()
-        self._beat_at = float("-inf")
+        self._beat_at = self._told_at = float("-inf")
         self._lock, self._register_lock = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
@@ -85,12 +89,16 @@ class Process:
         self._thread.start()
 
     def stop(self) -> None:
-        """The end of the process: what still runs is interrupted, and the row says that it stopped."""
+        """The end of the process: what still runs is interrupted, and the row says that it stopped.
+
+        Not where it leaves results in the spool: the runs of a worker that stopped are lost at once, those of
+        a silent one after a lease, in which somebody may deliver them.
+        """
         self.interrupt_all()
         self._ended.set()
         self.launcher.close()
         self.database.close()
-        if self._worker is not None:
+        if self._worker is not None and not self.leaves_results:
             close_old_connections()
             try:
                 Worker.objects.stop(self._worker.pk)
@@ -122,7 +130,9 @@ class Process:
             account=_account(),
             started_at=now,
             seen_at=now,
+            facts=facts.gather(),
         )
+        self._told_at = time.monotonic()
         events.worker_started(worker)
         return worker
 
@@ -155,6 +165,7 @@ class Process:
             return dict(self._executions)
 
     def interrupt_all(self) -> None:
+        self.is_leaving.set()
         self.is_stopping.set()
         for execution in self.executions().values():
             execution.end(End.INTERRUPT)
@@ -177,6 +188,7 @@ class Process:
         if self.pool == "thread":
             with suppress(RunnerError):  # the first command will say why
                 self.launcher.start()
+                self.launcher.prepare()
 
     def _look(self) -> None:
         for execution in self.executions().values():
@@ -198,8 +210,16 @@ class Process:
         worker = self.worker
         if not Worker.objects.beat(worker.pk):
             self.forget_worker(worker)
+        self._tell(worker)
         self._disown()
+        self.database.warm(conf.current().connections if self.pool == "thread" else 1)
         self._beat_at = time.monotonic()
+
+    def _tell(self, worker: Worker) -> None:
+        """Versions and the clock's skew, now and then: a clock that runs away does so slowly."""
+        if time.monotonic() - self._told_at >= facts.REFRESH_SECONDS:
+            Worker.objects.filter(pk=worker.pk).update(facts=facts.gather())
+            self._told_at = time.monotonic()
 
     def _disown(self) -> None:
         """Gives up runs that the table says are executed here and are not: the answer to a claim was lost.
@@ -271,6 +291,6 @@ def stop_current() -> None:
             _current = None
 
 
-def interrupt_current() -> None:
-    if _current is not None and _current.pid == os.getpid():
-        _current.interrupt_all()
+def existing() -> Process | None:
+    """The process we are in, where it has begun to execute."""
+    return _current if _current is not None and _current.pid == os.getpid() else None

@@ -1,27 +1,31 @@
 """Runs become messages: doorbells that carry a run id. Called by `beat`.
 
 First the row is marked and committed (T2), then the message goes out; a message that fails puts its
-run back (T2e), and one that is lost is sent again when `redispatch_at` has passed.
+run back (T2e), and one that is lost is sent again when `redispatch_at` has passed. Doorbells go out many
+at a time (`lines`); where anything about them, the app or the broker is special, one by one.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import current_app
 
-from schedules import conf, events
+from schedules import conf, envelope, events, lines, routing, sending, terms
+from schedules.envelope import Route
+from schedules.lines import Ring
 from schedules.models import Revision, Run
-from schedules.querysets import Doorbell
+from schedules.outbox import Outbox
+from schedules.querysets import Doorbell, database_now
 from schedules.rules.definition import Definition, Kind
+from schedules.terms import Known, Terms
 
-RUN_ATTEMPT = "schedules.run_attempt"
-"""Sent by name: this module does not import the tasks."""
+RUN_ATTEMPT = envelope.RUN_ATTEMPT
 
 PROTOCOL = frozenset(
     {
@@ -32,57 +36,225 @@ PROTOCOL = frozenset(
 )
 """Headers of Celery's messages, which a schedule's own never replace."""
 
-CONFIRM_SECONDS = 5
-"""How long a broker with confirms may take for one; py-amqp would wait for ever."""
-
 HARD_LIMIT_MARGIN = 5
 """Seconds after which Celery kills a child that even the end of the grace period did not stop."""
 
+UNSENDABLE = sending.UNSENDABLE
+
+Refused = list[tuple[Doorbell, Exception]]
+"""Bells whose own message was refused, and why; the others went out."""
+
 
 def connect() -> None:
-    """Opens the connection and declares the queues, so that the first doorbell need not wait for it."""
+    """Opens the connection and declares the queues, so that the first doorbell need not wait for it.
+
+    A queue that the broker refuses is the trouble of its own runs alone.
+    """
     with current_app.producer_or_acquire() as producer:
         for queue in current_app.amqp.queues.values():
-            producer.maybe_declare(queue)
+            try:
+                routing.declare(producer, queue)
+            except routing.QueueRefused as error:
+                events.part_failed("publish", error)
 
 
-def publish_due(now: datetime, *, limit: int = 500) -> int:
+def publish_due(now: datetime, *, limit: int = 500, outbox: Outbox | None = None) -> int:
     """Sends messages for at most `limit` runs; returns how many went out.
 
     Raises what the broker's client raises where it cannot be reached; the runs then wait in the table.
+    `outbox` remembers how many messages are outstanding; without it they are counted.
     """
     values = conf.current()
-    full = [queue for queue, count in Run.objects.outstanding().items() if count >= values.doorbells]
-    bells = Run.objects.take_for_publishing(now, limit=limit, full=full, delays=values.redispatch_seconds)
+    outbox = Outbox(0) if outbox is None else outbox
+    outbox.recount(Run.objects.outstanding)
+    full = outbox.full(values.doorbells)
+    bells = Run.objects.take_for_publishing(
+        now,
+        limit=limit,
+        full=full,
+        delays=values.redispatch_seconds,
+        again=outbox.missing(lambda: _missing(now)),
+    )
+    outbox.count(bells)
+    outbox.rang_again(bells)
+    return _ring(bells, now, outbox)
+
+
+def publish_opened(outbox: Outbox, *, limit: int = 1000) -> int:
+    """As `publish_due`, for runs that dispatch has opened as queued and left in `outbox`.
+
+    They are late by whatever happens here before they are sent, so everything else comes after.
+    """
+    sent = _ring(outbox.take(limit), None, outbox)
+    outbox.recount(Run.objects.outstanding)
+    return sent
+
+
+def give_back(outbox: Outbox) -> None:
+    """This beat stops: what it has not rung is for any beat to publish, at once."""
+    Run.objects.unpublish(outbox.close())
+
+
+def _missing(now: datetime) -> dict[str, int]:
+    """How many messages the broker may have lost, of queues whose length it tells and that are overdue.
+
+    A backlog is no loss: while a queue holds as many messages as runs wait for theirs, none is sent again.
+    """
+    overdue = [queue for queue in Run.objects.overdue(now) if queue]
+    if not overdue:
+        return {}
+    outstanding = Run.objects.outstanding()
+    with current_app.producer_or_acquire() as producer:
+        channel = producer.channel
+        line = lines.line(channel)
+        if line is None:
+            return {}
+        try:
+            return {
+                queue: max(outstanding.get(queue, 0) - line.length(channel, queue), 0) for queue in overdue
+            }
+        except BaseException:
+            lines.forget(channel)
+            raise
+
+
+def _ring(bells: Sequence[Doorbell], now: datetime | None, outbox: Outbox) -> int:
     if not bells:
         return 0
     events.before_publish(bells)
-    sent = _send_all(bells, now)
+    try:
+        sent = _send_all(bells, now)
+    except Exception as error:
+        Run.objects.unpublish([*bells, *outbox.close()])
+        events.publish_failed(len(bells), error)
+        raise
+    outbox.open()
     events.published(sent)
     return sent
 
 
-def _send_all(bells: Sequence[Doorbell], now: datetime) -> int:
-    """All or none where the broker fails: a run that is rung twice is claimed once.
+def _send_all(bells: Sequence[Doorbell], now: datetime | None) -> int:
+    """All or none where the broker fails, which raises: a run that is rung twice is claimed once.
 
-    A run whose own message is refused waits longer and does not stop the others.
+    A run whose own message is refused waits longer and does not stop the others. `now` is asked of the
+    database where it is not given and something needs it: a plain doorbell does not.
     """
-    definitions = _definitions(bells)
-    refused: list[tuple[Doorbell, Exception]] = []
-    try:
-        with current_app.producer_or_acquire() as producer, _batch(producer):
-            ring = Ringer(producer)
-            for bell in bells:
-                try:
-                    ring(bell, definitions.get(bell.revision_id))
-                except (LookupError, ValueError, TypeError) as error:
-                    refused.append((bell, error))
-    except Exception as error:
-        _give_back(bells, error, now, conf.current().publish_retry_seconds)
-        raise
+    sorted_ = _sort(bells)
+    refused: Refused = []
+    if sorted_.alike:
+        refused += _send_alike(sorted_.alike)
+    if sorted_.special:
+        refused += _send_special(sorted_.special)
+    if sorted_.messages:
+        with current_app.producer_or_acquire() as producer:
+            now = now or database_now()
+            refused += sending.send(producer, _with_definitions(sorted_.messages), now)
+    alike: dict[tuple[type, str], tuple[Exception, list[Doorbell]]] = {}
     for bell, refusal in refused:
-        _give_back([bell], refusal, now, conf.current().redispatch_seconds[-1])
+        alike.setdefault((type(refusal), str(refusal)), (refusal, []))[1].append(bell)
+    for refusal, some in alike.values():  # a full queue refuses a thousand
+        _give_back(some, refusal, now or database_now(), _seconds_after(refusal))
+        if isinstance(refusal, routing.QueueRefused):
+            for bell in some:
+                Run.objects.explain_waiting(bell.run_id, detail=f"Not sent: {refusal}.")
     return len(bells) - len(refused)
+
+
+def _seconds_after(refusal: Exception) -> float:
+    values = conf.current()
+    if isinstance(refusal, lines.Returned):  # its queue is declared before the next try
+        return values.publish_retry_seconds
+    mendable = isinstance(refusal, routing.QueueRefused)  # by whoever looks after the broker
+    return values.redispatch_seconds[0 if mendable else -1]
+
+
+class Sorted(NamedTuple):
+    """Bells by the way in which they go out. `messages` are for the workers of another codebase."""
+
+    alike: list[tuple[Doorbell, Route]]
+    special: list[Doorbell]
+    messages: list[Doorbell]
+
+
+def _sort(bells: Sequence[Doorbell]) -> Sorted:
+    known = terms.learn({bell.digest: bell.revision_id for bell in bells if bell.revision_id})
+    sorted_ = Sorted([], [], [])
+    is_stock = envelope.is_stock()
+    for bell in bells:
+        found = known.get(bell.digest)
+        of = found.terms if isinstance(found, Known) else None
+        if of is not None and of.is_message:
+            sorted_.messages.append(bell)
+        elif is_stock and (route := _route(bell, of)) is not None:
+            sorted_.alike.append((bell, route))
+        else:
+            sorted_.special.append(bell)
+    return sorted_
+
+
+def _route(bell: Doorbell, of: Terms | None) -> Route | None:
+    """Where a doorbell like many others goes; None for one with a way or with headers of its own."""
+    if bell.queue and (of is None or of.definition.kind == Kind.COMMAND):
+        return Route(bell.queue) if bell.queue in current_app.amqp.queues else None
+    if of is None or not of.is_plain_task:
+        return None
+    queue = bell.queue or current_app.conf.task_default_queue
+    if queue not in current_app.amqp.queues or not (bell.queue or not current_app.conf.task_routes):
+        return None
+    exchange = current_app.amqp.queues[queue].exchange
+    if exchange is not None and exchange.type != "direct":  # Celery sends through it
+        return None
+    return Route(queue, of.definition.priority, _time_limit(of.definition), is_task=True)
+
+
+def _send_alike(bells: Sequence[tuple[Doorbell, Route]]) -> Refused:
+    """Many at a time, where the broker has a line for that; else one by one."""
+    by_id = {bell.run_id: bell for bell, _ in bells}
+    with current_app.producer_or_acquire() as producer:
+        channel = producer.channel
+        line = lines.line(channel)
+        if line is not None:
+            refused = _refused_queues(producer, {route.queue for _, route in bells})
+            rings = [
+                Ring(route, bell.run_id, bell.name) for bell, route in bells if route.queue not in refused
+            ]
+            try:
+                returned = line.send(channel, rings)
+            except ValueError as error:  # kombu has changed: nothing was sent
+                events.part_failed("lines", error)
+            except BaseException:
+                lines.forget(channel)
+                raise
+            else:
+                back = [(by_id[run_id], error) for run_id, error in returned.items()]
+                return back + [
+                    (bell, refused[route.queue]) for bell, route in bells if route.queue in refused
+                ]
+    return _send_special([bell for bell, _ in bells])
+
+
+def _refused_queues(producer: Any, names: Collection[str]) -> dict[str, Exception]:
+    """Those of the queues that the broker does not let us declare, and why."""
+    refused: dict[str, Exception] = {}
+    for name in names:
+        try:
+            routing.declare(producer, current_app.amqp.queues[name])
+        except routing.QueueRefused as error:
+            refused[name] = error
+    return refused
+
+
+def _send_special(bells: Sequence[Doorbell]) -> Refused:
+    definitions = dict(_with_definitions(bells))
+    refused: Refused = []
+    with current_app.producer_or_acquire() as producer, _batch(producer):
+        ring = Ringer(producer)
+        for bell in bells:
+            try:
+                ring(bell, definitions.get(bell))
+            except UNSENDABLE as error:
+                refused.append((bell, error))
+    return refused
 
 
 def _batch(producer: Any) -> AbstractContextManager[Any]:
@@ -91,59 +263,27 @@ def _batch(producer: Any) -> AbstractContextManager[Any]:
 
 
 class Ringer:
-    """Sends genuine Celery messages, without what `send_task` works out anew for each."""
+    """Sends genuine Celery messages one by one."""
 
     def __init__(self, producer: Any) -> None:
-        self._producer, self._amqp = producer, current_app.amqp
-        self._declared: set[str] = set()
+        self._producer = producer
 
     def __call__(self, bell: Doorbell, definition: Definition | None) -> None:
         options = self._routing(bell, definition) | _hints(bell, definition)
         if (queue := options.get("queue")) is not None:
-            self._declare(queue)
+            routing.declare(self._producer, queue)
             options["declare"] = []
-        message = self._amqp.as_task_v2(
-            str(uuid.uuid4()),
-            RUN_ATTEMPT,
-            args=(bell.run_id,),
-            argsrepr=f"({bell.run_id},)",
-            kwargsrepr="{}",
-            shadow=bell.name,
-            ignore_result=True,
-            time_limit=options.pop("time_limit", None),
-            origin="beat",
-        )
-        self._amqp.send_task_message(
-            self._producer, RUN_ATTEMPT, message, retry=False, confirm_timeout=CONFIRM_SECONDS, **options
+        envelope.send(
+            self._producer, run_id=bell.run_id, name=bell.name, message_id=str(uuid.uuid4()), **options
         )
 
     def _routing(self, bell: Doorbell, definition: Definition | None) -> dict[str, Any]:
         """A Celery task goes where Celery's router would send the task itself."""
         if bell.queue and (definition is None or not (definition.exchange or definition.routing_key)):
-            return {"queue": self._amqp.queues[bell.queue]}
+            return {"queue": routing.queue_named(bell.queue)}
         if definition is None:
             return {}
-        given = {
-            "queue": definition.queue,
-            "exchange": definition.exchange,
-            "routing_key": definition.routing_key,
-        }
-        wanted = {key: value for key, value in given.items() if value}
-        arguments = json.loads(definition.args), json.loads(definition.kwargs)
-        found: dict[str, Any] = self._amqp.router.route(wanted, definition.task, *arguments)
-        self._check_exchange(found.get("exchange"))
-        return found
-
-    def _check_exchange(self, exchange: Any) -> None:
-        """A broker closes the channel over an exchange that it does not know, for everybody."""
-        name = getattr(exchange, "name", exchange)
-        if name and name not in {queue.exchange.name for queue in self._amqp.queues.values()}:
-            raise LookupError(f'no queue is bound to an exchange "{name}"')
-
-    def _declare(self, queue: Any) -> None:
-        if queue.name not in self._declared:
-            self._producer.maybe_declare(queue)
-            self._declared.add(queue.name)
+        return routing.options_for(definition)
 
 
 def _hints(bell: Doorbell, definition: Definition | None) -> dict[str, Any]:
@@ -151,20 +291,28 @@ def _hints(bell: Doorbell, definition: Definition | None) -> dict[str, Any]:
     if definition is None:
         return {}
     given = {key: value for key, value in json.loads(definition.headers).items() if key not in PROTOCOL}
+    json.dumps(given, allow_nan=False)  # raises ValueError: RabbitMQ closes the connection over an infinity
     headers = given | {"periodic_task_name": bell.name}
     hints: dict[str, Any] = {"headers": headers}
     if definition.priority is not None:
         hints["priority"] = definition.priority
-    if definition.timeout is not None:
-        hints["time_limit"] = definition.timeout + definition.kill_grace + HARD_LIMIT_MARGIN
+    if (limit := _time_limit(definition)) is not None:
+        hints["time_limit"] = limit
     return hints
 
 
-def _definitions(bells: Sequence[Doorbell]) -> dict[int | None, Definition]:
-    """By revision, for those whose messages need more than their queue."""
+def _time_limit(definition: Definition) -> float | None:
+    if definition.timeout is None:
+        return None
+    return definition.timeout + definition.kill_grace + HARD_LIMIT_MARGIN
+
+
+def _with_definitions(bells: Sequence[Doorbell]) -> list[tuple[Doorbell, Definition]]:
+    """The bells of Celery tasks, whose messages need more than their queue, with all that is to be known."""
     wanted = {bell.revision_id for bell in bells if bell.revision_id}
     rows = Revision.objects.filter(pk__in=wanted, definition__kind=Kind.TASK.value)
-    return {row.pk: Definition.from_dict(row.definition) for row in rows}
+    found = {row.pk: Definition.from_dict(row.definition) for row in rows}
+    return [(bell, found[bell.revision_id]) for bell in bells if bell.revision_id in found]
 
 
 def _give_back(bells: Sequence[Doorbell], error: Exception, now: datetime, seconds: float) -> None:

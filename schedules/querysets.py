@@ -7,21 +7,26 @@ the caller's transaction where they say so. `now` is the database's time, read o
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, models
-from django.db.models import Count, F, Q
+from django.db import IntegrityError, connections, models, transaction
+from django.db.models import Count, F
 from django.db.models.functions import Now
 
-from schedules import bulk, statements
-from schedules.rules.states import ACTIVE, WAITING, State
+from schedules import bulk, statements, statements_dispatch
+from schedules.rules.states import ACTIVE, WAITING, Outcome, State
 from schedules.statements import Begun, Closing
+from schedules.statements_dispatch import DueRow, Move, Opening, Row
 
 if TYPE_CHECKING:
     from schedules.models import Run, Schedule, Worker
+
+
+AT_ONCE = 10_000
+"""Keys of one statement: SQLite may take no more than 32,766."""
 
 
 def database_now(using: str = "default") -> datetime:
@@ -44,49 +49,33 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
     def live(self) -> ScheduleQuerySet:
         return self.filter(deleted_at__isnull=True)
 
-    def lock_due(self, now: datetime, limit: int) -> list[Schedule]:
+    def lock_due(self, now: datetime, limit: int) -> list[DueRow]:
         """Due rows that no other beat holds, oldest first, locked until the transaction ends.
 
         The parent is locked too: an edit through django-celery-beat waits or comes first.
-        SQLite has no row locks; its transaction is the only writer.
         """
-        return list(
-            self.live()
-            .filter(next_run_at__lte=now, enabled=True)
-            .order_by("next_run_at", "pk")
-            .select_related("revision")
-            .only("name", "next_run_at", "one_off", "revision__digest")
-            .select_for_update(skip_locked=True, no_key=True, of=("self", "periodictask_ptr"))[:limit]
-        )
+        return statements_dispatch.claim(using=self.db, now=now, limit=limit)
 
     def lock(self, pks: Collection[int]) -> list[Schedule]:
-        """The rows with everything, locked in one order; waits for a beat or an editor that holds them."""
+        """The rows with everything, locked in one order; waits for a beat or an editor that holds them.
+
+        Locked first, read then: PostgreSQL looks again at a row that changed while we waited for it, but
+        not at rows joined to it, so that a new revision or interval would seem not to be there.
+        """
+        mine = self.filter(pk__in=pks).order_by("pk")
+        list(mine.only("name", "next_run_at").select_for_update(no_key=True, of=("self", "periodictask_ptr")))
         return list(
-            self.filter(pk__in=pks)
-            .order_by("pk")
-            .select_related("revision", "retry_policy", "interval", "crontab", "clocked", "solar")
-            .select_for_update(no_key=True, of=("self", "periodictask_ptr"))
+            mine.select_related("revision", "retry_policy", "interval", "crontab", "clocked", "solar")
         )
 
-    def set_next_run(self, rows: Sequence[dict[str, Any]]) -> None:
-        """`rows`: pk, next_run_at, timing_error. One statement. The caller holds the locks."""
-        bulk.update(self.model, rows, using=self.db)
-
-    def due_at(self, moment: datetime, limit: int) -> list[tuple[int, str]]:
-        """Revisions, by primary key and digest, of what is next due at exactly `moment`."""
+    def due_at(self, moment: datetime, limit: int) -> list[int]:
+        """Revisions, by primary key, of what is next due at exactly `moment`."""
         rows = self.live().filter(next_run_at=moment, enabled=True, revision__isnull=False)
-        return list(rows.values_list("revision_id", "revision__digest")[:limit])
+        return list(rows.values_list("revision_id", flat=True)[:limit])
 
-    def soonest(self) -> datetime | None:
-        """When the next schedule is due, None where none ever is."""
-        found: datetime | None = (
-            self.live()
-            .filter(enabled=True, next_run_at__isnull=False)
-            .order_by("next_run_at")
-            .values_list("next_run_at", flat=True)
-            .first()
-        )
-        return found
+    def soonest(self) -> tuple[datetime, datetime | None]:
+        """The database's time, and when the next schedule is due, None where none ever is. One query."""
+        return statements_dispatch.soonest(using=self.db)
 
 
 @dataclass(frozen=True)
@@ -98,6 +87,30 @@ class Doorbell:
     name: str
     queue: str
     revision_id: int | None
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message to another codebase that went out. `token` is the id of its Celery task."""
+
+    run_id: int
+    token: uuid.UUID
+    destination: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of another codebase's task, as its worker told; `runtime` is None where it did not."""
+
+    state: State
+    outcome: Outcome
+    worker: str
+    runtime: timedelta | None = None
+    result: str = ""
+    error_class: str = ""
+    error: str = ""
+    traceback: str = ""
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -114,56 +127,162 @@ class RunQuerySet(models.QuerySet["Run"]):
             returning=("schedule_id", "state"),
         )
 
+    def open_due(
+        self, shapes: Sequence[Row], openings: Sequence[Opening], moves: Sequence[Move], *, now: datetime
+    ) -> list[dict[str, Any]]:
+        """T1 for a batch: runs as `open` does, and their schedules moved on. The caller holds the locks."""
+        return statements_dispatch.settle(
+            using=self.db, shapes=shapes, openings=openings, moves=moves, now=now
+        )
+
     def outstanding(self) -> dict[str, int]:
         """How many messages wait in each queue, as far as the table knows."""
         counts = self.filter(state=State.QUEUED).values_list("queue").annotate(Count("pk"))
         return dict(counts.order_by())
 
-    def publishable(self, now: datetime) -> RunQuerySet:
-        """What T2 would take, queues that are full included."""
-        return self.filter(
-            Q(state=State.PENDING, available_at__lte=now) | Q(state=State.QUEUED, redispatch_at__lte=now)
-        )
+    def overdue(self, now: datetime) -> list[str]:
+        """Queues with messages that nobody has claimed for too long."""
+        late = self.filter(state=State.QUEUED, redispatch_at__lte=now)
+        return list(late.order_by().values_list("queue", flat=True).distinct())
+
+    def publishable(self) -> tuple[datetime, bool]:
+        """The database's time, and whether T2 would take anything, full queues included. One query."""
+        return statements_dispatch.publishable(using=self.db)
 
     def take_for_publishing(
-        self, now: datetime, *, limit: int, full: Collection[str], delays: Sequence[int]
+        self,
+        now: datetime,
+        *,
+        limit: int,
+        full: Collection[str],
+        delays: Sequence[int],
+        again: Mapping[str, int] | None = None,
     ) -> list[Doorbell]:
         """T2: pending and due, or queued without a claim for too long, the oldest of each.
 
         `full` are the queues that take no new message; `delays` the seconds until the message counts
-        as lost, by number of dispatches.
+        as lost, by number of dispatches. `again` says for some queues how many are rung again at most.
         """
-        queues = {f"queue{number}": queue for number, queue in enumerate(full)}
-        free = "".join(f" AND queue <> %({name})s" for name in queues)
-        pending = f"state = 'pending' AND available_at <= %(now)s{free}"
+        again = again or {}
+        pending = "state = 'pending' AND available_at <= %(now)s"
         silent = "state = 'queued' AND redispatch_at <= %(now)s"
-        given = {"now": now, **queues}
-        # Two statements, so that each uses its own partial index.
+        # Statements of their own, so that each uses its own partial index.
+        wanted: list[tuple[str, str, dict[str, Any], int]] = [
+            (pending, "available_at", {"but": tuple(full)}, limit),
+            (silent, "redispatch_at", {"but": tuple(again)}, limit),
+            *((silent, "redispatch_at", {"only": (queue,)}, most) for queue, most in again.items() if most),
+        ]
         taken: list[Doorbell] = []
-        for condition, instant in ((pending, "available_at"), (silent, "redispatch_at")):
-            if room := limit - len(taken):
-                rows = statements.take(
+        for condition, instant, queues, most in wanted:
+            if room := min(limit - len(taken), most):
+                rows = statements_dispatch.take(
                     using=self.db,
                     condition=condition,
                     instant=instant,
-                    given=given,
+                    now=now,
                     limit=room,
                     delays=delays,
+                    **queues,
                 )
                 taken += [Doorbell(*row) for row in rows]
         return taken
 
-    def unpublish(self, bells: Iterable[Doorbell], *, available_at: datetime) -> int:
-        """T2e: the messages did not go out; back to pending, unless somebody moved the run meanwhile."""
+    def unpublish(self, bells: Iterable[Doorbell], *, available_at: datetime | None = None) -> int:
+        """T2e: the messages did not go out; back to pending, unless somebody moved the run meanwhile.
+
+        Without `available_at` they keep their places: what was due first is sent first.
+        """
+        moved = {} if available_at is None else {"available_at": available_at}
         by_number: dict[int, list[int]] = {}
         for bell in bells:
             by_number.setdefault(bell.dispatches, []).append(bell.run_id)
         return sum(
-            self.filter(pk__in=pks, state=State.QUEUED, dispatches=number).update(
-                state=State.PENDING, redispatch_at=None, available_at=available_at
+            self.filter(pk__in=pks[at : at + AT_ONCE], state=State.QUEUED, dispatches=number).update(
+                state=State.PENDING, redispatch_at=None, **moved
             )
             for number, pks in by_number.items()
+            for at in range(0, len(pks), AT_ONCE)
         )
+
+    def sent(self, messages: Sequence[Sent]) -> set[int]:
+        """T2s: the messages went out to other codebases; each gets its one attempt. Returns the runs moved.
+
+        Not fenced by `dispatches`: that the message went out is true whoever sent it again meanwhile.
+        """
+        by_run = {message.run_id: message for message in messages}
+        with transaction.atomic(using=self.db):
+            now = database_now(self.db)
+            waiting = self.filter(pk__in=by_run, state=State.QUEUED)
+            planned = dict(waiting.select_for_update(no_key=True).values_list("pk", "available_at"))
+            by_destination: dict[str, list[int]] = {}
+            for pk in planned:
+                by_destination.setdefault(by_run[pk].destination, []).append(pk)
+            columns = {"state": State.SENT, "attempt": 1, "started_at": now, "finished_at": now}
+            for destination, pks in by_destination.items():
+                self.filter(pk__in=pks, state=State.QUEUED).update(
+                    **columns, detail=f"Sent to {destination}.", reason="", redispatch_at=None
+                )
+            attempt = self._attempts().model
+            self._attempts().bulk_create(
+                attempt(
+                    run_id=pk,
+                    number=1,
+                    token=by_run[pk].token,
+                    planned_at=available_at,
+                    started_at=now,
+                    finished_at=now,
+                    outcome=Outcome.SENT,
+                    notes=f"Sent to {by_run[pk].destination} as Celery task {by_run[pk].token}.",
+                )
+                for pk, available_at in planned.items()
+            )
+        return set(planned)
+
+    def explain_waiting(self, run_id: int, *, detail: str) -> None:
+        """Why a message does not go out, for whoever looks at the run that waits."""
+        self.filter(pk=run_id, state__in=WAITING).update(detail=detail)
+
+    def hear_begin(self, run_id: int, token: uuid.UUID, *, worker: str) -> bool:
+        """The worker that took a task of another codebase."""
+        return self._won(self._of_others(run_id, token).update(worker_name=worker))
+
+    def hear_end(self, run_id: int, token: uuid.UUID, heard: Heard) -> bool:
+        """T9: sent -> succeeded or failed. Any number of beats hear the same; one wins."""
+        with transaction.atomic(using=self.db):
+            attempt = self._of_others(run_id, token).first()
+            if attempt is None:
+                return False
+            now = database_now(self.db)
+            began = attempt.started_at
+            if heard.runtime is not None:
+                began = max(began, now - heard.runtime)
+            moved = self.filter(pk=run_id, state=State.SENT).update(
+                state=heard.state, started_at=began, finished_at=now, detail=heard.error[:500]
+            )
+            if moved:
+                self._of_others(run_id, token).update(
+                    outcome=heard.outcome,
+                    started_at=began,
+                    finished_at=now,
+                    worker_name=heard.worker or attempt.worker_name,
+                    result=heard.result,
+                    error_class=heard.error_class,
+                    error=heard.error,
+                    traceback=heard.traceback,
+                )
+            return self._won(moved)
+
+    def _of_others(self, run_id: int, token: uuid.UUID) -> models.QuerySet[Any]:
+        """The attempt that was sent under this id and of which no end was heard."""
+        return self._attempts().filter(run=run_id, number=1, token=token, outcome=Outcome.SENT)
+
+    def _attempts(self) -> models.QuerySet[Any]:
+        model = self.model._meta.get_field("attempts").related_model
+        return models.QuerySet(model, using=self.db)
+
+    def ring_again(self, run_ids: Collection[int]) -> int:
+        """T2 now instead of after `redispatch_at`: their messages were taken by a worker that stops."""
+        return self.filter(pk__in=run_ids, state=State.QUEUED).update(redispatch_at=Now())
 
     def start(self, run_id: int, *, worker: Worker, token: uuid.UUID) -> Begun | None:
         """T3, with its attempt. None: it is not there, or not to be started.
@@ -306,6 +425,11 @@ class WorkerQuerySet(models.QuerySet["Worker"]):
 
     def stop(self, pk: int) -> None:
         self.filter(pk=pk).update(stopped_at=Now(), seen_at=Now())
+
+    def stop_if_silent(self, worker: Worker) -> bool:
+        """Nobody has heard of it since `worker` was read. A heartbeat takes that back, too."""
+        silent = self.filter(pk=worker.pk, heartbeat_seq=worker.heartbeat_seq)
+        return silent.update(stopped_at=Now(), seen_at=Now()) == 1
 
 
 class BeatQuerySet(models.QuerySet[Any]):

@@ -6,19 +6,24 @@ case. One set-based comparison of fingerprints finds the rows; only those are re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from schedules import bulk, events, occurrences, revisions
+from schedules import bulk, events, occurrences, revisions, source_keys
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Kind
 
 BATCH = 500
+
+WINDOW = 10_000
+"""Schedules compared at a time. For each that its outer joins pass without a change, PostgreSQL may keep what
+the fingerprint was made of until the end of the statement: of a million that was all the memory there was.
+"""
 
 
 class Reconciler:
@@ -41,10 +46,10 @@ def reconcile() -> int:
     count = 0
     while pks := list(_strangers().values_list("pk", flat=True)[:BATCH]):
         count += _adopt(pks)
-    seen: set[int] = set()
-    while pks := list(_changed().exclude(pk__in=seen).values_list("pk", flat=True)[:BATCH]):
-        seen.update(pks)
-        count += _take_over(pks)
+    for window in _windows():
+        pks = list(_changed().filter(window).values_list("pk", flat=True))
+        for start in range(0, len(pks), BATCH):
+            count += _take_over(pks[start : start + BATCH])
     return count
 
 
@@ -54,13 +59,23 @@ def reconcile_one(pk: int) -> None:
     _take_over(list(_changed().filter(pk=pk).values_list("pk", flat=True)))
 
 
+def _windows() -> Iterator[Q]:
+    """Conditions that each hold for `WINDOW` schedules, and together for all."""
+    keys = Schedule.objects.order_by("pk").values_list("pk", flat=True)
+    after = 0
+    while last := list(keys.filter(pk__gt=after)[WINDOW - 1 : WINDOW]):
+        yield Q(pk__gt=after, pk__lte=last[0])
+        after = last[0]
+    yield Q(pk__gt=after)
+
+
 def _strangers() -> QuerySet[PeriodicTask]:
     rows: QuerySet[PeriodicTask] = PeriodicTask.objects.filter(beatkeeper__isnull=True)
     return rows.order_by("pk")
 
 
 def _changed() -> QuerySet[Schedule]:
-    current = Schedule.objects.alias(current=revisions.source_key())
+    current = Schedule.objects.alias(current=source_keys.source_key())
     return current.exclude(source_key=F("current")).order_by("pk")
 
 

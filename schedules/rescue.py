@@ -8,11 +8,12 @@ or a pause of this process every lease would look expired at once.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError, transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from schedules import conf, events
@@ -22,22 +23,32 @@ from schedules.rules import retry
 from schedules.rules.definition import Definition, OnWorkerLost
 from schedules.rules.states import FINAL_STATE, LOSSES, Outcome, Reason, State
 
+LONGEST_DEAFNESS = 0.5
+"""Leases between two looks, which come six to a lease, after which everybody gets a whole lease again."""
+
 
 @dataclass
 class Watch:
-    """When each worker's heartbeat was last seen to move. Forgotten after an outage of the database."""
+    """When each worker's heartbeat was last seen to move. Forgotten after an outage of the database.
+
+    A lease of silence counts only where somebody listened: after a pause of this process, or a look for
+    which the database took long, live workers may have been cut off just as long.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     _seen: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _looked_at: float = float("-inf")
 
     def forget(self) -> None:
         """Everybody gets a whole lease again: live workers may have been cut off just like us."""
         self._seen.clear()
 
     def silent(self, workers: Iterable[Worker]) -> list[Worker]:
-        """Those whose heartbeat has not moved for a lease, or that said themselves that they stopped."""
-        workers = list(workers)
+        """Those whose heartbeat has not moved for a lease."""
         now, lease = self.monotonic(), conf.current().lease_seconds
+        if now - self._looked_at > lease * LONGEST_DEAFNESS:
+            self.forget()
+        self._looked_at = now
         known = self._seen
         self._seen = {}
         gone = []
@@ -46,7 +57,7 @@ class Watch:
             if number != worker.heartbeat_seq:
                 since = now
             self._seen[worker.pk] = (worker.heartbeat_seq, since)
-            if worker.stopped_at is not None or now - since >= lease:
+            if now - since >= lease:
                 gone.append(worker)
         return gone
 
@@ -54,24 +65,38 @@ class Watch:
 def rescue_lost(watch: Watch) -> int:
     """Ends or retries the runs of workers that are gone. Returns how many."""
     executing = Run.objects.filter(state=State.RUNNING).values("worker")
-    gone = watch.silent(Worker.objects.filter(pk__in=executing))
-    rescued = sum(rescue_worker(worker, what=_said(worker)) for worker in gone)
-    for worker in gone:
-        Worker.objects.stop(worker.pk)  # a heartbeat takes that back
-    return rescued + _rescue_orphans()
-
-
-def _said(worker: Worker) -> str:
-    if worker.stopped_at is not None:
-        return f"worker {worker.name} (pid {worker.pid}) stopped without a result"
+    workers = list(Worker.objects.filter(pk__in=executing))
+    silent = watch.silent(workers)
     lease = conf.current().lease_seconds
-    return f"worker {worker.name} (pid {worker.pid}) has not been heard of for {lease:.0f} s"
+    rescued = 0
+    for worker in silent:
+        said = f"worker {worker.name} (pid {worker.pid}) has not been heard of for {lease:.0f} s"
+        rescued += rescue_worker(worker, what=said)
+        Worker.objects.stop_if_silent(worker)
+    return rescued + sum(map(_rescue_stopped, workers)) + _rescue_orphans()
 
 
 def rescue_worker(worker: Worker, *, what: str, outcome: Outcome = Outcome.WORKER_LOST) -> int:
     """Every run that `worker` executed, as far as its heartbeat has not moved since `worker` was read."""
-    runs = Run.objects.filter(state=State.RUNNING, worker=worker).select_related("revision")
-    return sum(_rescue(run, what, outcome, worker) for run in runs)
+    return sum(_rescue(run, what, outcome, worker) for run in _executed_by(worker))
+
+
+def _rescue_stopped(worker: Worker) -> int:
+    """What it executed when it said that it stopped, or when somebody took it for dead.
+
+    What it has begun since then, it has begun alive, and its next heartbeat will say so.
+    """
+    if worker.stopped_at is None:
+        return 0
+    said = f"worker {worker.name} (pid {worker.pid}) stopped without a result"
+    before = _executed_by(worker).filter(
+        attempts__token=F("token"), attempts__started_at__lte=worker.stopped_at
+    )
+    return sum(_rescue(run, said, Outcome.WORKER_LOST, worker) for run in before)
+
+
+def _executed_by(worker: Worker) -> QuerySet[Run]:
+    return Run.objects.filter(state=State.RUNNING, worker=worker).select_related("revision")
 
 
 def rescue_child(*, host: str, pid: int, parent_pid: int, what: str, outcome: Outcome) -> int:
@@ -88,6 +113,13 @@ def rescue_disowned(run_ids: list[int]) -> int:
     """Runs that their own live worker does not know: their claim was committed, its answer lost."""
     runs = Run.objects.filter(pk__in=run_ids, state=State.RUNNING).select_related("revision")
     return sum(_rescue(run, "its worker never began it", Outcome.WORKER_LOST, None) for run in runs)
+
+
+def rescue_deaf(tokens: Iterable[uuid.UUID]) -> int:
+    """Runs of a worker that stops, whose task does not heed that: the process ends with them in it."""
+    runs = Run.objects.filter(token__in=list(tokens), state=State.RUNNING).select_related("revision")
+    what = "the worker was stopped, and the task went on until its process was ended"
+    return sum(_rescue(run, what, Outcome.INTERRUPTED, None) for run in runs)
 
 
 def _rescue_orphans() -> int:
@@ -166,9 +198,16 @@ def _move(run: Run, decision: retry.RetryAt | retry.GiveUp, outcome: Outcome) ->
         return Run.objects.retry(run.pk, run.token, available_at=decision.when, detail=decision.sentence)
     if decision is retry.CANCELLED:
         outcome = Outcome.CANCELLED
-    reason = Reason.WORKER_LOST if outcome in LOSSES else ""
+    reason = REASONS.get(outcome, "")
     detail = None if outcome == Outcome.CANCELLED else decision.sentence
     return Run.objects.finish(run.pk, run.token, state=FINAL_STATE[outcome], reason=reason, detail=detail)
+
+
+REASONS = {
+    Outcome.WORKER_LOST: Reason.WORKER_LOST,
+    Outcome.INTERRUPTED: Reason.WORKER_STOPPED,
+    Outcome.CANCELLED: Reason.CANCELLED_BY_USER,
+}
 
 
 def _close(run: Run, decision: retry.RetryAt | retry.GiveUp, what: str, outcome: Outcome) -> None:

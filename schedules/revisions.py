@@ -10,19 +10,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, F, Func, TextField, Value
-from django.db.models.functions import MD5, Cast, Coalesce
 
 from schedules import bulk
-from schedules.errors import BeatkeeperError, InvalidSchedule, TimingError
+from schedules.errors import BeatkeeperError, InvalidSchedule
 from schedules.models import Revision, Schedule
-from schedules.rules import timing
-from schedules.rules.definition import Background, CatchUp, Definition, Kind, Mode, OnWorkerLost, Overlap
+from schedules.rules import delivery, timing
+from schedules.rules.definition import (
+    Background,
+    CatchUp,
+    Definition,
+    Delivery,
+    Kind,
+    Mode,
+    OnWorkerLost,
+    Overlap,
+)
 from schedules.rules.retry import RetryPolicy
 from schedules.rules.timing import Timing
+from schedules.source_keys import source_keys
 
 OUTSIDE = "outside Beatkeeper"
 """The author of edits that came from elsewhere: code, fixtures, django-celery-beat's own pages."""
@@ -50,7 +57,8 @@ def _plain_timing(schedule: Schedule) -> timing.Unbounded:
     if schedule.clocked is not None:
         return timing.MomentTiming(schedule.clocked.clocked_time)
     if schedule.solar is not None:
-        raise TimingError("Solar timings are not supported: give a cron line or an interval.")
+        row = schedule.solar
+        return timing.SolarTiming(row.event, float(row.latitude), float(row.longitude))
     return timing.NoTiming()
 
 
@@ -83,7 +91,7 @@ def definition_of(schedule: Schedule) -> Definition:
     """
     _check_arguments(schedule)
     policy = schedule.retry_policy
-    return Definition(
+    definition = Definition(
         name=schedule.name,
         kind=Kind(schedule.kind),
         task=schedule.task,
@@ -103,18 +111,25 @@ def definition_of(schedule: Schedule) -> Definition:
         priority=schedule.priority,
         timeout=schedule.timeout,
         kill_grace=schedule.kill_grace,
+        memory_limit=schedule.memory_limit,
+        cpu_limit=schedule.cpu_limit,
+        file_size_limit=schedule.file_size_limit,
         overlap=Overlap(schedule.overlap),
         catch_up=CatchUp(schedule.catch_up),
         catch_up_window=schedule.catch_up_window,
         start_deadline=schedule.expire_seconds,
         on_worker_lost=OnWorkerLost(schedule.on_worker_lost),
         mode=Mode(schedule.mode),
+        delivery=Delivery(schedule.delivery),
         one_off=schedule.one_off,
         enabled=schedule.enabled and not schedule.is_deleted,
         paused_until=schedule.paused_until.astimezone(UTC).isoformat() if schedule.paused_until else "",
         timing=timing.to_dict(timing_of(schedule)),
         retry=policy.value if policy else RetryPolicy(),
     )
+    if problem := delivery.problem(definition):
+        raise InvalidSchedule(problem)
+    return definition
 
 
 def _check_arguments(schedule: Schedule) -> None:
@@ -233,47 +248,3 @@ def _write_revisions(
         for schedule, definition, note in changes
     ]
     return {row.schedule_id: row for row in Revision.objects.bulk_create(rows) if row.schedule_id}
-
-
-PARENT_COLUMNS = (
-    *("name", "task", "args", "kwargs", "queue", "exchange", "routing_key", "headers", "priority"),
-    *("expires", "expire_seconds", "one_off", "start_time", "enabled"),
-    *("interval__every", "interval__period", "clocked__clocked_time", "solar_id"),
-    *(f"crontab__{column}" for column in ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")),
-    "crontab__timezone",
-)
-OWN_COLUMNS = (
-    *(
-        "kind",
-        "mode",
-        "cron",
-        "dialect",
-        "gap",
-        "repeat",
-        "timezone",
-        "command",
-        "stdin",
-        "environment",
-        "working_directory",
-    ),
-    *("run_as", "shell", "background", "retry_policy_id", "overlap"),
-    *("catch_up", "catch_up_window", "timeout", "kill_grace", "on_worker_lost", "paused_until"),
-    "deleted_at",
-    *("retry_policy__name", "retry_policy__max_attempts", "retry_policy__delays"),
-    *("retry_policy__initial_interval", "retry_policy__backoff_coefficient"),
-    *("retry_policy__maximum_interval", "retry_policy__jitter", "retry_policy__give_up_after"),
-    "retry_policy__rules",
-)
-
-
-def source_key() -> MD5:
-    """Fingerprint of everything that decides a definition, computed by the database from the row as it is."""
-    parts: list[Any] = []
-    for column in (*PARENT_COLUMNS, *OWN_COLUMNS):
-        parts += [Coalesce(Cast(F(column), TextField()), Value("")), Value("\x1f")]
-    joined = Func(*parts, template="(%(expressions)s)", arg_joiner=" || ", output_field=TextField())
-    return MD5(joined, output_field=CharField())
-
-
-def source_keys(pks: Sequence[int]) -> dict[int, str]:
-    return dict(Schedule.objects.filter(pk__in=pks).annotate(key=source_key()).values_list("pk", "key"))

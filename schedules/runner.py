@@ -14,6 +14,7 @@ starts another zygote. Linux only.
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -51,6 +52,7 @@ IDLE_RUNNERS_WHEN_BUSY = 32
 BUSY_SECONDS = 10.0
 CLOSE_LIMIT = timedelta(seconds=5)
 
+_SILENT = "it said nothing for {}, and it is not known whether the command began"
 _NO_RUNNER = f"No runner began within {START_LIMIT}: is this machine overloaded?"
 _PACKAGES = str(Path(__file__).resolve().parent.parent)
 # -I and -S keep the interpreter small and deaf to the worker's directory and PYTHON* variables.
@@ -136,6 +138,11 @@ class Launcher:
         with self._lock:
             self._running_zygote()
 
+    def prepare(self) -> None:
+        """Have runners ready for the first commands. Raises RunnerError if this machine cannot run any."""
+        for _ in range(IDLE_RUNNERS - len(self._idle)):
+            self._keep(self._new_channel())
+
     def close(self) -> None:
         """Let the zygote end. Runs in progress go on; the zygote ends after the last of them."""
         with self._lock:
@@ -158,8 +165,6 @@ class Launcher:
         again = False
         try:
             result, again = _converse(channel, command, cancel or Cancel())
-        except TimeoutError:
-            result = Result(ending=Ending.NOT_STARTED, error=_NO_RUNNER)
         finally:  # a runner whose channel is closed ends its command, or does not begin it
             if again:
                 self._keep(channel)
@@ -289,10 +294,7 @@ def _is_readable(channel: socket.socket) -> bool:
 
 
 def _converse(channel: socket.socket, command: Command, cancel: Cancel) -> tuple[Result, bool]:
-    """Send the command and await its result; also returns whether the runner takes another.
-
-    Raises TimeoutError if the command did not begin.
-    """
+    """Send the command and await its result; also returns whether the runner takes another."""
     try:
         answer = _ask(channel, command, cancel)
     except _LostError as lost:
@@ -308,23 +310,36 @@ class _LostError(Exception):
 
 
 def _ask(channel: socket.socket, command: Command, cancel: Cancel) -> dict[str, Any]:
-    """The runner's last word. Raises _LostError, or TimeoutError if the command did not begin."""
+    """The runner's last word. Raises _LostError."""
     channel.settimeout(START_LIMIT.total_seconds())
     try:
         send(channel, command.to_message())
     except ConnectionError:
         raise _LostError("it ended before the command was handed over") from None
     cancel._attach(channel)
-    answer = receive(channel)
-    if answer is not None and "started" in answer:
+    answer, pid = _receive(channel, _SILENT.format(START_LIMIT)), None
+    if answer is not None and "started" in answer:  # where it did not end at once
+        pid = answer["started"]
         channel.settimeout(_patience(command))
-        try:
-            answer = receive(channel)
-        except TimeoutError:
-            raise _LostError("it did not answer long after the time limit") from None
+        answer = _receive(channel, "it did not answer long after the time limit")
     if answer is None:
+        _end_session(pid)
         raise _LostError("it and the process that starts runners ended during the run")
     return answer
+
+
+def _receive(channel: socket.socket, otherwise: str) -> dict[str, Any] | None:
+    try:
+        return receive(channel)
+    except TimeoutError:
+        raise _LostError(otherwise) from None
+
+
+def _end_session(pid: int | None) -> None:
+    """The command whose two keepers are both gone: nobody else is left to end it."""
+    if pid is not None:
+        with contextlib.suppress(OSError):  # it is over, or another account's
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _patience(command: Command) -> float | None:

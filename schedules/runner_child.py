@@ -8,18 +8,21 @@ fresh one costs some thousand page faults. Linux only.
 """
 
 import contextlib
+import math
 import os
 import select
-import signal
 import time
 import traceback
 from datetime import timedelta
 from typing import NoReturn
 
+from schedules import runner_limits as limits
 from schedules import runner_tree as tree
 from schedules.errors import RunnerError
+from schedules.runner_cgroup import RunGroup
 from schedules.runner_linux import adopt_orphans, default_signals
 from schedules.runner_messages import Command, Ending, Result, receive, send
+from schedules.runner_sentences import explanation
 from schedules.runner_start import Started, start
 from schedules.runner_watch import READ_SIZE, Surroundings, Watch
 
@@ -30,13 +33,10 @@ GRACE_WITHOUT_WORKER_SECONDS = 3.0
 # SIGKILL can fail for good: a process in an uninterruptible call, or root's through sudo.
 KILL_LIMIT_SECONDS = 10.0
 KILL_PASS_SECONDS = 0.02
+# A command that ends sooner is not announced to the worker before its result.
+SHORT_SECONDS = 0.05
 # Bounds whatever a runner may gather over time.
 COMMANDS_PER_RUNNER = 100
-
-_SHELL_EXIT_CODES = {
-    126: "Exit code 126: the shell found a command, but could not execute it (not executable?).",
-    127: "Exit code 127: the shell did not find a command (is its directory in PATH?).",
-}
 
 
 def serve(around: Surroundings) -> None:
@@ -78,6 +78,7 @@ class _Runner:
         self._around = around
         self._watch = Watch(around)
         self._started: Started | None = None
+        self._group: RunGroup | None = None
         self._interruption: Ending | None = None
         self._leftovers = 0
         self._notes: list[str] = []
@@ -98,6 +99,9 @@ class _Runner:
             failure = f"The runner process failed. {traceback.format_exc()}"
             self._kill_tree()
             return Result(ending=Ending.RUNNER_LOST, error=failure)
+        finally:
+            if self._group is not None:
+                self._group.remove()
 
     @property
     def is_done_with(self) -> bool:
@@ -118,22 +122,58 @@ class _Runner:
         _await_release(self._around)
 
     def _start(self) -> Started:
-        started = start(self._command)
+        self._group = self._make_group()
+        started = start(self._command, group=self._group)
         self._notes += started.notes
         self._watch.follow(started, self._command.stdin)
-        with contextlib.suppress(OSError):  # the watch notices a worker that is gone
-            send(self._around.channel, {"started": started.pid})
         return started
+
+    def _make_group(self) -> RunGroup | None:
+        """For a run with a memory limit, where this worker can; limits of each process will do."""
+        home, limit = self._around.groups, self._command.memory_limit
+        if home is None or limit is None:
+            return None
+        try:
+            return RunGroup.make(home, memory_limit=limit)
+        except OSError as error:
+            self._notes.append(f"The memory limit held for each process: no control group ({error}).")
+            return None
 
     def _watch_main_process(self, begun: float) -> None:
         """Until the first process has ended or there is a reason to end it."""
-        watch, limit = self._watch, self._command.timeout
-        watch.wait(
-            None if limit is None else begun + limit.total_seconds() - time.monotonic(),
-            until=lambda: watch.status is not None or watch.is_disturbed,
-        )
-        if watch.status is None:
-            self._interruption = Ending.CANCELLED if watch.is_disturbed else Ending.TIMED_OUT
+        watch, timeout = self._watch, self._command.timeout
+        deadline = math.inf if timeout is None else begun + timeout.total_seconds()
+        processor = limits.ProcessorTime(self._command.cpu_limit)
+        watch.wait(min(SHORT_SECONDS, deadline - time.monotonic()), until=self._is_to_end)
+        if not self._is_to_end():
+            self._announce()
+        while watch.status is None and self._interruption is None:
+            watch.wait(
+                min(deadline - time.monotonic(), processor.seconds_to_next_look),
+                until=self._is_to_end,
+            )
+            if watch.status is None:
+                self._interruption = self._reason_to_end(deadline, processor)
+
+    def _is_to_end(self) -> bool:
+        return self._watch.status is not None or self._watch.is_disturbed
+
+    def _announce(self) -> None:
+        """Tell the worker that it began. Of a short command the worker only hears the end: half the talk."""
+        pid = self._started.pid if self._started else None
+        with contextlib.suppress(OSError):  # the watch notices a worker that is gone
+            send(self._around.channel, {"started": pid})
+
+    def _reason_to_end(self, deadline: float, processor: limits.ProcessorTime) -> Ending | None:
+        if self._watch.is_disturbed:
+            return Ending.CANCELLED
+        if time.monotonic() >= deadline:
+            return Ending.TIMED_OUT
+        if self._command.cpu_limit is not None:
+            used = self._watch.cpu_seconds + tree.processor_seconds(os.getpid())
+            if processor.is_used_up(used):
+                return Ending.OVER_LIMIT
+        return None
 
     def _end_what_is_left(self) -> None:
         watch = self._watch
@@ -172,6 +212,8 @@ class _Runner:
         """SIGKILL until no process is left, or KILL_LIMIT_SECONDS have passed."""
         watch, give_up = self._watch, time.monotonic() + KILL_LIMIT_SECONDS
         watch.reap()
+        if self._group is not None:
+            self._group.kill()
         while not watch.is_childless and time.monotonic() < give_up:
             tree.kill(tree.descendants(os.getpid()), root=os.getpid())
             watch.wait(KILL_PASS_SECONDS, until=lambda: watch.is_childless)
@@ -179,29 +221,33 @@ class _Runner:
 
     def _result(self, begun: float) -> Result:
         exit_code, signum = _exit_code_and_signal(self._watch.status)
+        output = self._watch.capture.output()
         ending = Ending.EXITED if signum is None else Ending.SIGNALLED
+        limit_met = ""
+        if self._interruption is None and exit_code != 0:
+            limit_met = self._limit_met(exit_code, signum)
+            ending = Ending.OVER_LIMIT if limit_met else ending
+            self._notes += () if limit_met else limits.told_by_output(self._command, output)
+        told = explanation(self._command, self._interruption, exit_code=exit_code, signum=signum)
         return Result(
             ending=self._interruption or ending,
             exit_code=exit_code,
             signal=signum,
-            error=self._explanation(exit_code, signum),
+            error=limit_met or told,
             notes=tuple(self._notes),
             pid=self._started.pid if self._started else None,
             duration=timedelta(seconds=time.monotonic() - begun),
             cpu_seconds=self._watch.cpu_seconds,
             peak_memory_bytes=self._watch.peak_memory_bytes,
             leftovers=self._leftovers,
-            output=self._watch.capture.output(),
+            output=output,
         )
 
-    def _explanation(self, exit_code: int | None, signum: int | None) -> str:
-        if self._interruption is Ending.TIMED_OUT:
-            return f"The command did not end within its limit of {self._command.timeout}."
-        if self._interruption is Ending.CANCELLED:
-            return "The command was ended on request."
-        if signum is not None:
-            return f"The command was ended by {_signal_name(signum)}."
-        return _SHELL_EXIT_CODES.get(exit_code or 0, "")
+    def _limit_met(self, exit_code: int | None, signum: int | None) -> str:
+        """The limit by which the kernel ended the command, as a sentence; "" where it ended otherwise."""
+        if self._group is not None and self._group.was_out_of_memory:
+            return limits.memory_is_up(self._command)
+        return limits.told_by_signal(self._command, exit_code, signum)
 
 
 def _drain(streams: set[int], around: Surroundings) -> NoReturn:
@@ -238,13 +284,6 @@ def _exit_code_and_signal(status: int | None) -> tuple[int | None, int | None]:
         return None, None
     code = os.waitstatus_to_exitcode(status)
     return (code, None) if code >= 0 else (None, -code)
-
-
-def _signal_name(signum: int) -> str:
-    try:
-        return signal.Signals(signum).name
-    except ValueError:
-        return f"signal {signum}"
 
 
 def _processes(count: int) -> str:

@@ -7,7 +7,7 @@ Values and their framing only; nothing here starts or watches a process. `runner
 import json
 import socket
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -31,6 +31,9 @@ class Command:
     `kill_leftovers` says what happens to background processes that outlive the command by a
     second: True ends them, False leaves them running as cron does. After a timeout, a cancel
     or the worker's death the whole tree ends in either case.
+
+    `memory_limit` and `file_size_limit` are MiB, `cpu_limit` is seconds of processor time of the whole
+    tree; None means no limit. What each counts is the matter of `runner_limits`.
     """
 
     text: str
@@ -43,6 +46,9 @@ class Command:
     timeout: timedelta | None = None
     kill_grace: timedelta = timedelta(seconds=10)
     kill_leftovers: bool = True
+    memory_limit: int | None = None
+    cpu_limit: int | None = None
+    file_size_limit: int | None = None
 
     def to_message(self) -> dict[str, Any]:
         timeout = self.timeout.total_seconds() if self.timeout is not None else None
@@ -67,6 +73,7 @@ class Ending(StrEnum):
     SIGNALLED = "signalled"  # by a signal that the runner did not send
     TIMED_OUT = "timed_out"  # ended by the runner at its deadline
     CANCELLED = "cancelled"  # ended by the runner, or never begun, on request
+    OVER_LIMIT = "over_limit"  # by the runner or the kernel, for a limit; `Result.error` says which
     NOT_STARTED = "not_started"  # nothing ran; `Result.error` says why
     RUNNER_LOST = "runner_lost"  # the runner died; how far the command came is unknown
 
@@ -91,6 +98,10 @@ class Output:
     tail: tuple[Chunk, ...] = ()
     bytes_seen: int = 0
     bytes_dropped: int = 0
+
+    def to_message(self) -> dict[str, Any]:
+        """Without `asdict`, whose copies took longer than the start of the command."""
+        return vars(self) | {part: [vars(chunk) for chunk in getattr(self, part)] for part in _PARTS}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "Output":
@@ -132,7 +143,7 @@ class Result:
 
     def to_message(self) -> dict[str, Any]:
         duration = self.duration.total_seconds() if self.duration is not None else None
-        return asdict(self) | {"duration": duration}
+        return vars(self) | {"duration": duration, "output": self.output.to_message()}
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> "Result":

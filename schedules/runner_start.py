@@ -6,18 +6,23 @@ Everything here happens before the command's first instruction; watching it is t
 """
 
 import contextlib
+import errno
 import json
 import os
 import pwd
 import select
 import signal
+import time
 import traceback
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
+from schedules import runner_limits as limits
 from schedules.errors import RunnerError
+from schedules.runner_cgroup import RunGroup
 from schedules.runner_linux import default_signals, die_with_parent
 from schedules.runner_messages import Command, Variables
+from schedules.runner_spawn import spawn
 
 DEFAULT_PATH = "/usr/bin:/bin"
 # A home directory on a dead network mount would hold the start for ever.
@@ -25,6 +30,12 @@ START_LIMIT_SECONDS = 20.0
 # Under memory pressure the kernel shall take the command, not the worker that records its end.
 _OOM_SCORE_ADJUSTMENT = b"500"
 CRON_UMASK = 0o022
+
+_LACKING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+_NO_PROCESS = (
+    "No process can be started ({}): does the machine have memory, "
+    "and the account processes and open files to spare?"
+)
 
 Environment = dict[str, str]
 
@@ -56,7 +67,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the new process needs, worked out before the fork: less to do there."""
+    """All that the new process needs, worked out before the fork: less to do there.
+
+    `group` is the control group to join, if there is one.
+    """
 
     command: Command
     account: Account
@@ -64,21 +78,21 @@ class Plan:
     environment: dict[bytes, bytes]
     directory: str
     may_start_elsewhere: bool
+    group: RunGroup | None = None
 
 
-def start(command: Command) -> Started:
+def start(command: Command, *, group: RunGroup | None = None) -> Started:
     """Start the command; returns once it has replaced the forked process.
 
     Raises RunnerError if the account, the directory or the shell cannot be had.
     """
-    plan = plan_of(command)
+    plan = replace(plan_of(command), group=group)
+    if _is_plain(plan):
+        return _spawn(plan)
     try:
         started, report = _fork(plan)
     except OSError as error:
-        raise RunnerError(
-            f"No process can be started ({error.strerror}): does the machine have memory, "
-            "and the account processes and open files to spare?"
-        ) from None
+        raise RunnerError(_NO_PROCESS.format(error.strerror)) from None
     return replace(started, notes=_await_start(started.pid, report, plan))
 
 
@@ -159,6 +173,49 @@ def _checked(variables: Variables) -> Variables:
     return variables
 
 
+def _is_plain(plan: Plan) -> bool:
+    """Whether the process needs no more than `runner_spawn` gives, from a shell that always answers."""
+    command = plan.command
+    unlimited = command.memory_limit is command.cpu_limit is command.file_size_limit is None
+    ours = plan.account.groups is None and plan.group is None
+    return unlimited and ours and command.shell.startswith(("/bin/", "/usr/bin/"))
+
+
+def _spawn(plan: Plan) -> Started:
+    """The quick way. Nothing but the zygote, or the worker, ends the command if this process dies."""
+    begun = time.monotonic()
+    try:
+        notes = _go_to(plan)
+        if time.monotonic() - begun > START_LIMIT_SECONDS:
+            raise RunnerError(_late(plan))
+        os.umask(CRON_UMASK)
+        spawned = spawn(
+            plan.arguments,
+            plan.environment,
+            has_input=plan.command.stdin is not None,
+            preference=_OOM_SCORE_ADJUSTMENT if plan.command.kill_leftovers else None,
+        )
+    except OSError as error:
+        lacking = error.errno in _LACKING
+        said = _NO_PROCESS.format(error.strerror) if lacking else _cannot_start("shell", error.strerror, plan)
+        raise RunnerError(said) from None
+    finally:
+        os.chdir("/")  # a directory that we stay in could not be unmounted
+    return Started(spawned.pid, spawned.stdin, spawned.stdout, spawned.stderr, notes)
+
+
+def _go_to(plan: Plan) -> tuple[str, ...]:
+    """Make the command's directory ours for the moment; returns notes."""
+    try:
+        os.chdir(plan.directory)
+    except OSError as error:
+        if not plan.may_start_elsewhere:
+            raise RunnerError(_cannot_start("directory", error.strerror, plan)) from None
+        os.chdir("/")
+        return (_not_at_home(plan, error.strerror),)
+    return ()
+
+
 def _fork(plan: Plan) -> tuple[Started, int]:
     """Fork the process; also returns where it reports. Raises OSError where resources lack."""
     stdin_theirs, stdin = _input(plan.command.stdin)
@@ -190,6 +247,8 @@ def _become(plan: Plan, *, streams: tuple[int, int, int], report: int, runner: i
             os.dup2(descriptor, target)
         os.umask(CRON_UMASK)
         default_signals()
+        if plan.group is not None:  # as the worker, who owns it
+            plan.group.join()
         if plan.command.kill_leftovers:  # a daemon left running is no better prey than another
             _prefer_for_oom_killer()
         take_identity(plan.account)
@@ -205,7 +264,9 @@ def _become(plan: Plan, *, streams: tuple[int, int, int], report: int, runner: i
 
 def _prefer_for_oom_killer() -> None:
     with contextlib.suppress(OSError):  # a container may forbid it; the command runs just as well
-        os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), _OOM_SCORE_ADJUSTMENT)
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+        if int(os.pread(descriptor, 16, 0)) < int(_OOM_SCORE_ADJUSTMENT):
+            os.write(descriptor, _OOM_SCORE_ADJUSTMENT)
 
 
 def take_identity(account: Account) -> None:
@@ -227,6 +288,7 @@ def _enter_directory(plan: Plan, report: int) -> None:
 
 
 def _execute(plan: Plan, report: int) -> None:
+    limits.impose(plan.command, memory_is_grouped=plan.group is not None)
     try:
         os.execve(plan.arguments[0], plan.arguments, plan.environment)
     except OSError as error:
@@ -247,20 +309,14 @@ def _await_start(pid: int, report: int, plan: Plan) -> tuple[str, ...]:
         lines = _read_until_exec(report)
     except TimeoutError:
         os.kill(pid, signal.SIGKILL)
-        raise RunnerError(
-            f"The command did not start within {START_LIMIT_SECONDS:g} s: "
-            f"does directory {plan.directory} or shell {plan.command.shell} answer?"
-        ) from None
+        raise RunnerError(_late(plan)) from None
     finally:
         os.close(report)
     troubles = [json.loads(line) for line in lines]
     for stage, reason in troubles:
         if stage != "home":
             raise RunnerError(_cannot_start(stage, reason, plan))
-    return tuple(
-        f"HOME {plan.directory} cannot be entered ({reason}); the command started in /."
-        for _, reason in troubles
-    )
+    return tuple(_not_at_home(plan, reason) for _, reason in troubles)
 
 
 def _read_until_exec(report: int) -> list[bytes]:
@@ -276,7 +332,18 @@ def _read_until_exec(report: int) -> list[bytes]:
     raise TimeoutError
 
 
-def _cannot_start(stage: str, reason: str, plan: Plan) -> str:
+def _late(plan: Plan) -> str:
+    return (
+        f"The command did not start within {START_LIMIT_SECONDS:g} s: "
+        f"does directory {plan.directory} or shell {plan.command.shell} answer?"
+    )
+
+
+def _not_at_home(plan: Plan, reason: str | None) -> str:
+    return f"HOME {plan.directory} cannot be entered ({reason}); the command started in /."
+
+
+def _cannot_start(stage: str, reason: str | None, plan: Plan) -> str:
     if stage == "directory":
         return (
             f'Working directory "{plan.directory}" cannot be entered ({reason}): '

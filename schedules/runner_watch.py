@@ -28,7 +28,7 @@ class Surroundings:
     `channel` leads to the worker. `worker` is a pidfd, or None where the kernel has none: a
     second way to notice its death, in case another process holds the channel open. `wakeups`
     becomes readable when a child ends. `release` takes the pid of a runner that asks `zygote`,
-    its parent, for release.
+    its parent, for release. `groups` is where control groups can be made (`runner_cgroup`), or None.
     """
 
     channel: socket.socket
@@ -36,6 +36,7 @@ class Surroundings:
     wakeups: int
     release: int
     zygote: int
+    groups: str | None = None
 
 
 class Watch:

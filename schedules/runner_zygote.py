@@ -22,7 +22,9 @@ import traceback
 from dataclasses import dataclass, field
 
 from schedules import runner_tree as tree
+from schedules.runner_cgroup import find_home
 from schedules.runner_child import KILL_LIMIT_SECONDS, KILL_PASS_SECONDS, serve
+from schedules.runner_limits import dump_no_core
 from schedules.runner_linux import (
     adopt_orphans,
     child_wakeups,
@@ -39,10 +41,11 @@ def main(worker: int) -> None:
     if os.getppid() != worker:  # it died before we could watch it
         return
     own_signals()
+    dump_no_core()
     adopt_orphans(True)
     pwd.getpwuid(os.geteuid())  # loads the name service once, for all runners
     gc.freeze()  # or the first collection in every runner copies what all of them share
-    _Zygote(control, open_pidfd(worker)).serve()
+    _Zygote(control, open_pidfd(worker), groups=find_home()).serve()
 
 
 def _take_control() -> socket.socket:
@@ -64,9 +67,10 @@ class _Lost:
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, worker: int | None) -> None:
+    def __init__(self, control: socket.socket, worker: int | None, *, groups: str | None) -> None:
         self._control: socket.socket | None = control
         self._worker = worker
+        self._groups = groups
         self._wakeups = child_wakeups()
         self._releases, self._release = os.pipe2(os.O_CLOEXEC)
         self._runners: dict[int, socket.socket] = {}
@@ -129,7 +133,7 @@ class _Zygote:
                 other.close()
             os.close(self._releases)
             os.close(self._wakeups)
-            serve(Surroundings(channel, self._worker, child_wakeups(), self._release, zygote))
+            serve(Surroundings(channel, self._worker, child_wakeups(), self._release, zygote, self._groups))
             status = 0
         except BaseException:
             traceback.print_exc()

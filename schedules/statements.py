@@ -1,4 +1,4 @@
-"""The writes that every run goes through: taken (T2), begun (T3), ended (T5, T6), in the fewest round trips.
+"""The writes of every attempt: begun (T3), ended (T5, T6), in the fewest round trips.
 
 Through the ORM they were most of what a run cost (docs/performance.md). PostgreSQL takes begin and end
 as one statement each, its own transaction; SQLite cannot write within WITH, so there the same parts
@@ -7,9 +7,8 @@ follow one another in a transaction. `querysets.RunQuerySet`, the only caller, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +16,8 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
+
+from schedules import prepared
 
 Row = Mapping[str, Any]
 """Columns of one row by name; a value may be `Now()`."""
@@ -38,16 +39,6 @@ RETURNING {returned}, (SELECT definition FROM schedules_revision AS revision WHE
     AS definition"""
 
 OPEN = "INSERT INTO schedules_attempt ({columns}) SELECT {values} FROM {started} RETURNING id, started_at"
-
-# T2. What is due is chosen first: within IN, a nested loop might choose again, and take more than `limit`.
-TAKE = """
-WITH due AS MATERIALIZED (
-    SELECT id FROM schedules_run WHERE {condition} AND NOT cancel_requested
-    ORDER BY {instant}, id LIMIT %(limit)s{lock})
-UPDATE schedules_run SET state = 'queued', dispatches = dispatches + 1, queued_at = %(now)s,
-    redispatch_at = CASE dispatches {steps} ELSE %(last)s END
-WHERE id IN (SELECT id FROM due)
-RETURNING id, dispatches, name, queue, revision_id"""
 
 # The guard of T5 and T6: the attempt with this token still executes the run.
 END = """
@@ -77,31 +68,6 @@ class Closing:
     output: Row | None
 
 
-def take(
-    *, using: str, condition: str, instant: str, given: Mapping[str, Any], limit: int, delays: Sequence[int]
-) -> list[tuple[Any, ...]]:
-    """T2: marks at most `limit` runs as queued at `given["now"]`, the oldest by `instant`; returns them.
-
-    `condition` may name what is `given`; `delays` are the seconds to `redispatch_at` by number of dispatches.
-    """
-    connection = connections[using]
-    now = given["now"]
-    instants = {"last": now + timedelta(seconds=delays[-1])}
-    instants |= {f"step{number}": now + timedelta(seconds=s) for number, s in enumerate(delays[:-1])}
-    statement = TAKE.format(
-        condition=condition,
-        instant=instant,
-        lock=" FOR NO KEY UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else "",
-        steps=" ".join(f"WHEN {number} THEN %(step{number})s" for number in range(len(delays) - 1)),
-    )
-    values = {**given, **instants, "limit": limit}
-    adapt = connection.ops.adapt_datetimefield_value
-    parameters = {name: adapt(v) if isinstance(v, datetime) else v for name, v in values.items()}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return sorted(cursor.fetchall())
-
-
 def begin(*, using: str, run_id: int, attempt: Row) -> Begun | None:
     """T3. None where the guard does not hold. Raises IntegrityError where a constraint refuses.
 
@@ -123,12 +89,8 @@ def begin(*, using: str, run_id: int, attempt: Row) -> Begun | None:
 
 def _begin_at_once(connection: BaseDatabaseWrapper, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
     update, insert = _begin_statements("postgresql")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH started AS ({update}), opened AS ({insert}) SELECT * FROM started, opened", parameters
-        )
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
+    whole = f"WITH started AS ({update}), opened AS ({insert}) SELECT * FROM started, opened"
+    return prepared.fetch_one(connection, whole, parameters)
 
 
 def _begin_in_steps(connection: BaseDatabaseWrapper, parameters: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -190,11 +152,8 @@ def _end_at_once(connection: BaseDatabaseWrapper, statements: list[str], paramet
     update, close, *keep = statements
     rest = [f"closed AS ({close} AND EXISTS (SELECT 1 FROM ended))"]
     rest += [f"kept AS ({insert} FROM ended)" for insert in keep]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH ended AS ({update} RETURNING id), {', '.join(rest)} SELECT 1 FROM ended", parameters
-        )
-        return cursor.fetchone() is not None
+    whole = f"WITH ended AS ({update} RETURNING id), {', '.join(rest)} SELECT 1 FROM ended"
+    return prepared.fetch_one(connection, whole, parameters) is not None
 
 
 def _end_in_steps(connection: BaseDatabaseWrapper, statements: list[str], parameters: dict[str, Any]) -> bool:
@@ -312,6 +271,10 @@ def _python(table: str, values: dict[str, Any], connection: BaseDatabaseWrapper)
 
 def _stored(table: str, values: dict[str, Any], connection: BaseDatabaseWrapper) -> Any:
     """A row that is in the table, with the defaults where `values` say nothing."""
-    row = _model(table)(**values)
-    row._state.adding, row._state.db = False, connection.alias
-    return row
+    columns = {name: values.get(name, default) for name, default in _defaults(table)}
+    return _model(table).from_db(connection.alias, list(columns), list(columns.values()))
+
+
+@lru_cache
+def _defaults(table: str) -> list[tuple[str, Any]]:
+    return [(name, field.get_default()) for name, field in _fields(table).items()]

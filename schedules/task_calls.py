@@ -68,7 +68,7 @@ class Call:
         self.id = str(uuid.uuid4())
         self.args: list[Any] = json.loads(definition.args)
         self.kwargs: dict[str, Any] = json.loads(definition.kwargs)
-        self.timeout = definition.timeout
+        self.timeout, self.kill_grace = definition.timeout, definition.kill_grace
         self.token = attempt.token
         self.request = {
             "id": self.id,
@@ -97,7 +97,7 @@ class Call:
             task.pop_request()
 
     def _judged(self) -> Ended:
-        execution = Execution(self.token, _interrupter(), deadline=self._deadline())
+        execution = Execution(self.token, _interrupter(), deadline=self._deadline(), grace=self.kill_grace)
         try:
             result = self._protected(execution)
         except (Exception, SystemExit) as error:

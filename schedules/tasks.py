@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -13,28 +14,35 @@ from pathlib import Path
 from typing import Any
 
 from billiard.exceptions import Terminated, WorkerLostError
-from billiard.process import active_children
 from celery import Task, shared_task, signals
-from celery.worker.request import Request
 from django.db import DatabaseError, connections
 
 from schedules import (
     catalog,
-    conf,
     control,  # noqa: F401  # registers what remote control may ask of a worker
+    delivering,
     events,
     execute,
     operate,
     process,
     rescue,
+    spool,
+    stopping,
 )
+from schedules.parts import Part
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
+from schedules.stopping import StoppableRequest
 
 REPORT_RETRY_SECONDS = 5
 
+COURIER_SECONDS = 2.0
+"""How often a worker looks for results that another one left in the spool: well within a lease."""
 
-class AttemptRequest(Request):
+courier: Part | None = None
+
+
+class AttemptRequest(StoppableRequest):
     """What the parent of a prefork worker hears of the child that executes the message."""
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -78,7 +86,7 @@ def _listen() -> None:
 
     In a thread, because a handler may find any lock taken.
     """
-    signal.signal(signal.SIGUSR2, lambda *_: threading.Thread(target=process.interrupt_current).start())
+    signal.signal(signal.SIGUSR2, lambda *_: threading.Thread(target=stopping.interrupt_here).start())
 
 
 @shared_task(bind=True, name="schedules.run_command", ignore_result=True)
@@ -112,8 +120,23 @@ def stop_child(**_: Any) -> None:
 
 @signals.worker_ready.connect
 def start_worker(**_: Any) -> None:
-    """In a thread of its own, which closes its connection: a prefork parent forks children later on."""
+    """In threads of their own, which close their connections: a prefork parent forks children later on."""
+    global courier
     threading.Thread(target=_report, name="report", daemon=True).start()
+    if spool.directory() is not None:
+        spool.tidy()
+        courier = Part("spool", _deliver, on_trouble=connections.close_all)
+        courier.start()
+    atexit.register(stop_worker)  # a cold shutdown sends no `worker_shutdown`
+
+
+def _deliver() -> float:
+    """One look into the spool, which costs nothing while it is empty. Returns the seconds until the next."""
+    delivered = 0
+    with contextlib.suppress(*execute.AWAY):  # the heartbeat says so in the log
+        delivered = delivering.deliver()
+    connections.close_all()
+    return 0.0 if delivered == delivering.BATCH else COURIER_SECONDS
 
 
 def _report() -> None:
@@ -141,21 +164,13 @@ def _note_boot() -> None:
     )
 
 
-@signals.worker_shutting_down.connect
-def drain(**_: Any) -> None:
-    """What is short may finish; the rest is interrupted, in order, before somebody loses patience."""
-    timer = threading.Timer(conf.current().drain_seconds, _interrupt)
-    timer.daemon = True
-    timer.start()
-
-
-def _interrupt() -> None:
-    process.interrupt_current()
-    for pid in filter(None, (child.pid for child in active_children())):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGUSR2)
-
-
 @signals.worker_shutdown.connect
 def stop_worker(**_: Any) -> None:
+    """After the pool. What it could not record is delivered now, if the database is back."""
+    global courier
+    if courier is not None:
+        courier.stop(timeout=COURIER_SECONDS)
+        courier = None
+        with contextlib.suppress(*execute.AWAY):
+            delivering.deliver()
     process.stop_current()

@@ -23,6 +23,16 @@ def make_task_schedule(name: str = "task", **columns: Any) -> Schedule:
     return make_schedule(name, **({"kind": "task", "command": "", "cron": ""} | columns))
 
 
+def make_manual(name: str = "job", **columns: Any) -> Schedule:
+    """Started by hand only: a real beat would start others at each full minute, beside the test."""
+    return make_schedule(name, cron="", **columns)
+
+
+def make_later(name: str = "job", **columns: Any) -> Schedule:
+    """Not due while a test runs, whatever the time: every minute is, for a test that ends in the next one."""
+    return make_schedule(name, cron="0 0 29 2 *", **columns)
+
+
 def due(schedule: Schedule, at: datetime) -> None:
     """Moves the first instant not yet accounted for; `at` must be an instant of the timing."""
     Schedule.objects.filter(pk=schedule.pk).update(next_run_at=at)

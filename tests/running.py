@@ -1,4 +1,4 @@
-"""What `manage.py test` does: pytest on SQLite, then what touches the database again on PostgreSQL.
+"""What `manage.py test` does: pytest on SQLite, beside it what touches the database again on PostgreSQL.
 
 Says at the end what was covered and what was not. With CI=true everything has to be there.
 """
@@ -40,12 +40,16 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 0, or that of the worst run."""
     missing = _missing_services()
     with tempfile.TemporaryDirectory(prefix="beatkeeper-tests-") as scratch, services.postgresql() as url:
-        runs = [Engine("SQLite", arguments, Path(scratch), server=url, database_url=None)]
-        if url:
-            runs.append(Engine("PostgreSQL", arguments, Path(scratch), server=url, database_url=url))
-        else:
+        engines = {"SQLite": None} | ({"PostgreSQL": url} if url else {})
+        if url is None:
             missing["PostgreSQL"] = "no server on 127.0.0.1:5432, and TEST_DATABASE_URL is not set"
-        results = [run.result() for run in _begun(runs, arguments)]
+        results = []
+        for stage, chosen in _stages(arguments).items():
+            runs = [
+                Engine(f"{name}{stage}", chosen, Path(scratch), server=url, database_url=database_url)
+                for name, database_url in engines.items()
+            ]
+            results += [run.result() for run in _begun(runs)]
     _summarize(results, missing)
     return _status(results, missing)
 
@@ -59,11 +63,20 @@ def _missing_services() -> dict[str, str]:
     return {name: why for name, (where, why) in found.items() if where is None}
 
 
-def _begun(runs: Sequence[Engine], arguments: Sequence[str]) -> Sequence[Engine]:
-    """The inner loop runs the engines side by side; real processes get the machine for themselves."""
-    if any("not system" in argument for argument in arguments):
-        for run in runs[1:]:
-            run.begin(aside=True)
+def _stages(arguments: Sequence[str]) -> dict[str, Sequence[str]]:
+    """What is run one after the other: real processes do not compete with a processor's worth of rules."""
+    if any(argument.startswith("-m") for argument in arguments):
+        return {"": arguments}
+    return {
+        "": [*arguments, "-m", "not system"],
+        ", real processes": [*arguments, "-m", "system"],
+    }
+
+
+def _begun(runs: Sequence[Engine]) -> Sequence[Engine]:
+    """The engines side by side: what the second one prints is kept until the first is through."""
+    for run in runs[1:]:
+        run.begin(aside=True)
     return runs
 
 

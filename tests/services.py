@@ -185,6 +185,38 @@ def rabbitmq_vhost(server: str) -> Iterator[str]:
         _rabbitmqctl("delete_vhost", name)
 
 
+@contextmanager
+def rabbitmq_user(vhost: str, names: str) -> Iterator[str]:
+    """The URL of `vhost` for a user who may touch `names` there and nothing else, where one can be made."""
+    user, password = f"beatkeeper-{secrets.token_hex(4)}", secrets.token_hex(8)
+    if os.environ.get("TEST_RABBITMQ_URL") or not _rabbitmqctl("add_user", user, password):
+        yield vhost
+        return
+    try:
+        link = Connection(vhost)
+        _rabbitmqctl("set_permissions", "-p", link.virtual_host, user, names, names, names)
+        yield f"amqp://{user}:{password}@{link.hostname}:{link.port or 5672}/{link.virtual_host}"
+    finally:
+        _rabbitmqctl("delete_user", user)
+
+
+@contextmanager
+def redis_user(url: str, rules: str) -> Iterator[str]:
+    """The URL for an account with these rules, such as "~* +@all", where one can be made."""
+    user, password = f"beatkeeper-{secrets.token_hex(4)}", secrets.token_hex(8)
+    server = redis.Redis.from_url(url)
+    try:
+        server.execute_command("ACL", "SETUSER", user, "on", f">{password}", *rules.split())
+    except redis.RedisError:
+        yield url
+        return
+    try:
+        yield url.replace("redis://", f"redis://{user}:{password}@")
+    finally:
+        server.execute_command("ACL", "DELUSER", user)
+        server.close()
+
+
 def _rabbitmqctl(*arguments: str) -> bool:
     with suppress(FileNotFoundError, subprocess.TimeoutExpired):
         command = ["rabbitmqctl", "-q", *arguments]

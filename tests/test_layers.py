@@ -12,14 +12,17 @@ APP = Path(__file__).parent.parent / "schedules"
 
 RULES = {"rules", "errors"}
 IO = {
-    *("models", "querysets", "bulk", "conf", "events", "revisions", "occurrences", "process", "work"),
+    *("models", "querysets", "bulk", "conf", "events", "revisions", "source_keys", "occurrences", "process"),
+    *("work", "spool"),
     *(
         "commands",
         "task_calls",
         "patterns",
         "pool",
         "runner",
+        "prepared",
         "statements",
+        *("statements_dispatch", "terms", "outbox", "envelope", "lines"),
         "import_sources",
         "import_planning",
     ),
@@ -37,7 +40,16 @@ IO = {
         "log_matching",
         "comparing_notes",
     ),
+    *("routing", "sending", "facts", "zone_data"),
+    *(
+        "production_settings",
+        "production_database",
+        "production_broker",
+        "production_fleet",
+        "production_runs",
+    ),
     *("snapshot", "histories", "evidence", "explanation", "explaining_runs", "explaining_silence"),
+    *("keeping", "indexed"),
     *("checking_subject", "checking_process", "checking_child", "checking_files", "checking_cron"),
 }
 FLOWS = {
@@ -47,12 +59,15 @@ FLOWS = {
     *("auditing", "explaining"),
     *("exporting", "applying"),
     *("cutting_over", "comparing"),
+    *("zones", "production"),
     *("checking", "checking_work"),
+    *("delivering", "following"),
 }
 ENTRY = {
     "beat",
     "parts",
     "tasks",
+    "stopping",
     "control",
     "admin",
     "management",
@@ -67,6 +82,8 @@ STANDALONE = "tests/test_layers.py has no layer for it: say where it belongs"
 
 # An importer, and a cut-over, are flows over the flow of edits: they plan, `catalog` writes.
 FLOW_OVER_FLOW = {("importing", "catalog"), ("applying", "catalog"), ("cutting_over", "catalog")}
+# What a worker left behind is recorded as a worker records it.
+FLOW_OVER_FLOW |= {("delivering", "execute")}
 
 
 def modules() -> list[Path]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schedules import parts
 from schedules.parts import ClockGuard, Part
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -73,6 +74,21 @@ def test_a_part_goes_on_after_a_failure_and_tells_who_must_know():
     assert (len(steps), troubles) == (2, [1])
     assert part.progress_at is not None
     assert part.age < 10
+
+
+def test_a_connection_that_has_just_worked_is_not_asked_whether_it_does(monkeypatch):
+    asked = []
+    monkeypatch.setattr(parts, "close_old_connections", lambda: asked.append(1))
+    part = Part("test", lambda: 0.0)
+
+    part._try(), part._try()
+    assert asked == []
+    part._progress -= 2 * parts.FRESH_SECONDS
+    part._try()
+    assert asked == [1]
+    part._failures = 1
+    part._try()
+    assert asked == [1, 1]
 
 
 def test_a_part_that_fails_shows_no_progress():

@@ -32,6 +32,10 @@ _LABELS = {
     "one_off": "only once",
     "paused_until": "paused until",
     "kill_grace": "grace",
+    "delivery": "executed by",
+    "memory_limit": "limit of memory (MiB)",
+    "cpu_limit": "limit of processor time (seconds)",
+    "file_size_limit": "limit of a file (MiB)",
     "background": "processes left behind",
 }
 

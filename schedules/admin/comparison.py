@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BooleanField, F, Func, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
@@ -21,6 +21,20 @@ from schedules.querysets import database_now
 
 MOST_SHOWN = 1000
 """Rows of one table: a page stays readable, and the command's --json has all."""
+
+
+class BothRan(Func):
+    """Whether a line of the result was run by both. Asked in the database: a result may be megabytes."""
+
+    output_field = BooleanField()
+    template = "EXISTS (SELECT 1 FROM json_each(%(expressions)s) WHERE json_extract(value, '$.both_ran') > 0)"
+
+    def __init__(self) -> None:
+        super().__init__(F("result"))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = "jsonb_path_exists(%(expressions)s, '$[*] ? (@.both_ran > 0)')"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 class ComparisonChangeList(UncountedChangeList):
@@ -47,7 +61,8 @@ class CronComparisonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ComparisonChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CronComparison]:
-        return CronComparison.objects.defer("result")
+        rows: QuerySet[CronComparison] = CronComparison.objects.defer("result").annotate(both_ran=BothRan())
+        return rows
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -59,8 +74,8 @@ class CronComparisonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     @admin.display(description="Outcome")
-    def outcome(self, row: CronComparison) -> SafeString:
-        return format_html('<a href="{}/change/">{}</a>', row.pk, outcome_pill(row))
+    def outcome(self, row: Any) -> SafeString:
+        return format_html('<a href="{}/change/">{}</a>', row.pk, outcome_pill(row, both_ran=row.both_ran))
 
     @admin.display(description="Compared")
     def made(self, row: Any) -> SafeString:
@@ -98,7 +113,7 @@ class CronComparisonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             "heading": f"Comparison with {visible(row.log)}",
             "opts": self.opts,
             "row": row,
-            "pill": outcome_pill(row),
+            "pill": outcome_pill(row, both_ran=any(line.get("both_ran") for line in row.result)),
             "length": words.length(row.until - row.since),
             "now": database_now(),
             **_tables(row),
@@ -106,7 +121,9 @@ class CronComparisonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "schedules/admin/comparison.html", context)
 
 
-def outcome_pill(row: CronComparison) -> SafeString:
+def outcome_pill(row: CronComparison, *, both_ran: bool) -> SafeString:
+    if both_ran:
+        return presentation.pill("run by both", "bad", "cron and Beatkeeper both ran it: twice.")
     if row.only_cron or row.only_us:
         return presentation.pill("different", "bad")
     return presentation.pill("equal", "good") if row.matched else presentation.pill("nothing", "grey")

@@ -27,6 +27,7 @@ _TONES = {
     Verdict.RAN: "good",
     Verdict.WILL_RUN: "good",
     Verdict.RUNNING: "busy",
+    Verdict.SENT: "sent",
     Verdict.RETRYING: "mended",
     Verdict.PAUSED: "mended",
     Verdict.FAILED: "bad",

@@ -6,13 +6,21 @@ What was not changed comes back exactly as it was stored: a browser's line ends 
 from __future__ import annotations
 
 import json
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+
+from schedules import conf
+from schedules.rules.keeping import LEAST_DAYS
 
 Pairs = list[list[str]]
+
+_TOO_SHORT = (
+    "At least 1 day: the rows of the last day keep an instant from being run twice, and an audit reads them."
+)
 
 
 class PlainText(forms.CharField):
@@ -134,3 +142,19 @@ def show_whole_numbers(initial: MutableMapping[str, Any]) -> None:
     for name, value in initial.items():
         if isinstance(value, float) and value.is_integer():
             initial[name] = int(value)
+
+
+def suggest_what_is_kept(fields: Mapping[str, forms.Field]) -> None:
+    """How long runs are kept: an empty box shows in grey what the installation says."""
+    values = conf.current()
+    failed = values.retention_failed_days
+    defaults = {
+        "keep_days": values.retention_days,
+        "keep_failed_days": values.retention_days if failed is None else failed,
+        "keep_runs": values.retention_runs,
+    }
+    for name, number in defaults.items():
+        fields[name].widget.attrs["placeholder"] = f"{number:g}"
+        if name != "keep_runs":
+            fields[name].widget.attrs["min"] = f"{LEAST_DAYS:g}"
+            fields[name].validators.append(MinValueValidator(LEAST_DAYS, _TOO_SHORT))

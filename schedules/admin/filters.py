@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from schedules import conf
 from schedules.admin import queries
+from schedules.indexed import StateAmong
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Kind, Mode
-from schedules.rules.states import WAITING, State, Trigger
+from schedules.rules.states import FAILURES, WAITING, State, Trigger
 
 Choices = list[tuple[str, str]]
 
@@ -68,17 +69,24 @@ class LastOutcomeFilter(Filter):
     parameter_name = "last"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [("bad", "failed"), ("good", "succeeded"), ("skipped", "skipped"), ("none", "never ran")]
+        return [
+            ("bad", "failed"),
+            ("good", "succeeded"),
+            ("sent", "sent"),
+            ("skipped", "skipped"),
+            ("none", "never ran"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         conditions = {
-            "bad": Q(last_state__in=queries.FAILURES),
+            "bad": Q(last_state__in=FAILURES | WAITING),  # what waits for its retry has failed too
             "good": Q(last_state=State.SUCCEEDED),
+            "sent": Q(last_state=State.SENT),
             "skipped": Q(last_state=State.SKIPPED),
             "none": Q(last_state__isnull=True),
         }
         wanted = conditions.get(self.value() or "")
-        return queryset if wanted is None else queries.with_last_state(queryset).filter(wanted)
+        return queryset if wanted is None else queryset.filter(pk__in=queries.with_last_state(wanted))
 
 
 class KindFilter(Filter):
@@ -161,7 +169,7 @@ class RunStateFilter(Filter):
             "waiting": Q(state__in=WAITING, attempt=0),
             "retrying": Q(state__in=WAITING, attempt__gt=0),
             "mended": Q(state=State.SUCCEEDED, attempt__gt=1),
-            "bad": Q(state__in=queries.FAILURES),
+            "bad": Q(StateAmong(FAILURES)),
         }
         if not value:
             return queryset

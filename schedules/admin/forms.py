@@ -30,6 +30,7 @@ from schedules.admin.fields import (
     Script,
     Suggesting,
     show_whole_numbers,
+    suggest_what_is_kept,
 )
 from schedules.admin.form_layout import DIALECTS, GAPS, HELP, LABELS, REPEATS
 from schedules.admin.preview_form import cron_complaint
@@ -38,14 +39,16 @@ from schedules.errors import BeatkeeperError, CronError, NotPossible, TimingErro
 from schedules.models import Revision, Schedule
 from schedules.models.schedule import COMMAND_TASK
 from schedules.querysets import database_now
+from schedules.rules import delivery
 from schedules.rules import when as whens
 from schedules.rules.cron_clock import zone
-from schedules.rules.definition import Kind, Mode
+from schedules.rules.definition import Delivery, Kind, Mode
 from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 LOCKS: dict[str, tuple[str, ...]] = {
     "command": (
-        *("kind", "command", "working_directory", "run_as", "shell", "environment", "stdin", "background"),
+        *("kind", "delivery", "command", "working_directory", "run_as", "shell", "environment", "stdin"),
+        "background",
     ),
     "timing": ("when", "dialect", "timezone", "gap", "repeat", "start_time", "expires", "one_off"),
     "pause": ("enabled", "mode"),
@@ -69,7 +72,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.TextInput({"class": "bk-code", "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
             "Cron fields, @daily and the like, @reboot, every 15 minutes, "
-            "once at 2026-12-01 04:00. Empty: started by hand only."
+            "once at 2026-12-01 04:00, sunset at 52.52, 13.405 (degrees north, east). "
+            "Empty: started by hand only."
         ),
     )
     dialect = forms.ChoiceField(
@@ -90,10 +94,13 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Schedule
         fields = [
-            *("name", "kind", "command", "task", "args", "kwargs"),
+            *("name", "kind", "command", "task", "delivery", "args", "kwargs"),
             *("working_directory", "run_as", "shell", "environment", "stdin", "background"),
+            *("memory_limit", "cpu_limit", "file_size_limit"),
+            *("keep_days", "keep_failed_days", "keep_runs"),
             *("timeout", "kill_grace", "overlap", "catch_up", "catch_up_window"),
-            *("retry_policy", "on_worker_lost", "queue", "priority", "start_time", "expires"),
+            *("retry_policy", "on_worker_lost", "queue", "priority", "routing_key", "exchange"),
+            *("start_time", "expires"),
             *("expire_seconds", "one_off", "mode", "enabled", "description", "tags"),
         ]
         widgets = {
@@ -122,7 +129,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         fields["timezone"].widget = Suggesting(sorted(available_timezones()), autocomplete="off")
         fields["queue"].widget = Suggesting(list(conf.current().queues))
         fields["task"].widget = Suggesting(task_names(), **{"class": "bk-code", "spellcheck": "false"})
-        fields["task"].required = False
+        fields["task"].required = fields["delivery"].required = False
+        suggest_what_is_kept(fields)
         policies = fields["retry_policy"]
         assert isinstance(policies, forms.ModelChoiceField)
         policies.empty_label = "none: one attempt"
@@ -166,6 +174,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             values.get("repeat", ""),
         )
 
+    def clean_delivery(self) -> str:
+        """A page that does not ask leaves it as it is."""
+        return str(self.cleaned_data["delivery"] or self.instance.delivery)
+
     def clean_mode(self) -> str:
         mode = str(self.cleaned_data["mode"])
         moved = open_cut_overs([self.instance.pk or 0]) if mode == Mode.SHADOW else {}
@@ -199,11 +211,25 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             self._add_once("command", "Say what to run.")
         if values.get("kind") == Kind.TASK and not values.get("task", "").strip():
             self._add_once("task", "Say which task to call.")
+        if values.get("delivery") == Delivery.MESSAGE:
+            self._refuse_misfits(values)
         if values.get("expires") and values.get("expire_seconds") is not None:
             self.add_error("expire_seconds", "Give an end or a start deadline, not both.")
         if "timezone" in values and "when" in values:
             self._read_when()
         return values
+
+    def _refuse_misfits(self, values: Mapping[str, Any]) -> None:
+        """Policies that only a worker of ours can keep, beside the box of each."""
+        found = delivery.misfits(
+            kind=values.get("kind", ""),
+            retries=values.get("retry_policy") is not None,
+            overlap=values.get("overlap", ""),
+            timeout=values.get("timeout") is not None,
+            on_worker_lost=values.get("on_worker_lost", ""),
+        )
+        for field, complaint in found:
+            self._add_once(field, complaint)
 
     def _add_once(self, field: str, message: str) -> None:
         if field not in self.errors and not self.fields[field].disabled:

@@ -25,6 +25,7 @@ STRIP = 20
 
 _LATE = timedelta(minutes=1)
 _GOOD, _MENDED, _BAD, _GREY, _BUSY, _WAIT = "good", "mended", "bad", "grey", "busy", "wait"
+_SENT = "sent"
 _TONES = {
     State.SUCCEEDED: _GOOD,
     State.FAILED: _BAD,
@@ -35,6 +36,7 @@ _TONES = {
     State.RUNNING: _BUSY,
     State.PENDING: _WAIT,
     State.QUEUED: _WAIT,
+    State.SENT: _SENT,
 }
 _OUTCOME_TONES = {
     Outcome.SUCCEEDED: _GOOD,
@@ -43,6 +45,7 @@ _OUTCOME_TONES = {
     Outcome.CANCELLED: _GREY,
     Outcome.INTERRUPTED: _MENDED,
     Outcome.WORKER_LOST: _BAD,
+    Outcome.SENT: _SENT,
 }
 
 
@@ -182,7 +185,8 @@ def _said(run: Run) -> str:
 
 def _summary(runs: Sequence[Run]) -> str:
     good = sum(run.state == State.SUCCEEDED for run in runs)
-    return f"the last {len(runs)} runs, oldest first: {good} succeeded"
+    sent = sum(run.state == State.SENT for run in runs)
+    return f"the last {len(runs)} runs, oldest first: {good} succeeded{f', {sent} sent' if sent else ''}"
 
 
 @dataclass(frozen=True)

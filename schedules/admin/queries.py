@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
+from schedules.indexed import StateAmong
 from schedules.models import (
     Attempt,
     AttemptOutput,
@@ -25,14 +26,15 @@ from schedules.models import (
     Worker,
 )
 from schedules.querysets import database_now
-from schedules.rules.states import ACTIVE, WAITING, State
+from schedules.rules.states import ACTIVE, FAILURES, WAITING, State
 
-FAILURES = (State.FAILED, State.TIMED_OUT, State.LOST)
 SHOWN_ATTEMPTS = 50
 SHOWN_OUTPUTS = 5
 SHOWN_REVISIONS = 30
 MOST_COUNTED = 1000
 """Counts over history stop here; the page says "1000+"."""
+MOST_NAMED = 50
+"""Schedules through whose runs a search pages, each in its own order."""
 PROCESSES_SHOWN = timedelta(days=1)
 
 _LIST_COLUMNS = (
@@ -63,11 +65,16 @@ def last_runs(schedule_ids: Sequence[int], count: int) -> dict[int, list[Run]]:
     return found
 
 
-def with_last_state(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
-    """Annotated with `last_state`: the state of the newest run that is over or running."""
-    newest = Run.objects.filter(schedule=OuterRef("pk")).order_by("-id")
-    annotated: QuerySet[Schedule] = schedules.annotate(last_state=Subquery(newest.values("state")[:1]))
-    return annotated
+def with_last_state(wanted: Q) -> list[int]:
+    """The schedules that `wanted` is true of; it asks for `last_state`: that of the newest run with an end.
+
+    A run that waits for its retry has one: its attempt failed. One probe for each schedule, once: a list
+    asks its question twice, for the rows and for their number.
+    """
+    ended = Q(finished_at__isnull=False) | Q(state__in=WAITING, attempt__gt=0)
+    newest = Run.objects.filter(ended, schedule=OuterRef("pk")).order_by("-id")
+    rows = Schedule.objects.live().annotate(last_state=Subquery(newest.values("state")[:1]))
+    return list(rows.filter(wanted).values_list("pk", flat=True))
 
 
 def schedule_rows() -> QuerySet[Schedule]:
@@ -99,6 +106,26 @@ def run_rows() -> QuerySet[Run]:
     return Run.objects.select_related("worker", "revision").only(
         *_LIST_COLUMNS, "worker__name", "revision__number"
     )
+
+
+def of_schedules_named(runs: QuerySet[Run], text: str) -> tuple[QuerySet[Run], list[Q] | None]:
+    """The runs of schedules whose names, as they are now, hold every word; and a condition for each schedule.
+
+    None where these are more than `MOST_NAMED`. Runs whose schedule is gone are known by the name that they
+    kept. One query.
+    """
+    words = text.split()
+    of_name = Q(*(Q(name__icontains=word) for word in words))
+    keys = list(Schedule.objects.filter(of_name).values_list("pk", flat=True)[: MOST_NAMED + 1])
+    if len(keys) > MOST_NAMED:
+        return runs.filter(of_name), None
+    gone = Q(schedule=None) & of_name
+    found = runs.filter(Q(schedule__in=keys) | gone)
+    return found, [*(Q(schedule=key) for key in keys), gone]
+
+
+def created_at(run_id: int) -> datetime | None:
+    return Run.objects.filter(pk=run_id).values_list("created_at", flat=True).first()
 
 
 def last_attempts(runs: Iterable[Run]) -> dict[int, Attempt]:
@@ -171,10 +198,10 @@ def overview(*, rows: int = 8) -> Overview:
     """Twelve queries."""
     now = database_now()
     # Due for more than a minute, and no worker had a hand free.
-    queueing = Run.objects.filter(state__in=WAITING, available_at__lt=now - timedelta(minutes=1))
-    retrying = Run.objects.filter(state__in=WAITING, attempt__gt=0)
+    queueing = Run.objects.filter(StateAmong(WAITING), available_at__lt=now - timedelta(minutes=1))
+    retrying = Run.objects.filter(StateAmong(WAITING), attempt__gt=0)
     running = Run.objects.filter(state=State.RUNNING)
-    failed = Run.objects.filter(state__in=FAILURES, finished_at__gte=now - timedelta(days=1))
+    failed = Run.objects.filter(StateAmong(FAILURES), finished_at__gte=now - timedelta(days=1))
     live = Schedule.objects.live().filter(enabled=True)
     schedules = live.aggregate(
         late=Count("pk", filter=Q(next_run_at__lt=now - timedelta(minutes=1))),
@@ -186,17 +213,22 @@ def overview(*, rows: int = 8) -> Overview:
         waiting=list(retrying.order_by("available_at")[:rows]),
         failed=list(failed.order_by("-finished_at")[:rows]),
         counts={
-            "running": running[:MOST_COUNTED].count(),
-            "waiting": retrying[:MOST_COUNTED].count(),
-            "failed": failed[:MOST_COUNTED].count(),
+            "running": _capped(running.order_by("worker")),
+            "waiting": _capped(retrying.order_by("available_at")),
+            "failed": _capped(failed.order_by("finished_at")),
         },
         upcoming=list(live.filter(next_run_at__isnull=False).order_by("next_run_at")[:rows]),
         late=schedules["late"],
-        queueing=queueing.count(),
+        queueing=_capped(queueing.order_by("schedule")),
         unusable=schedules["unusable"],
         beats=list(Beat.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:20]),
         workers=list(Worker.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:50]),
     )
+
+
+def _capped(runs: QuerySet[Run]) -> int:
+    """Ordered as the index that finds them: it is left once enough have been counted."""
+    return runs[:MOST_COUNTED].count()
 
 
 def active_runs(worker_ids: Iterable[int]) -> dict[int, int]:

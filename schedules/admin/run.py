@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -23,7 +24,8 @@ from schedules.admin import access, presentation, queries, run_page, words
 from schedules.admin.ansi import visible, without_sequences
 from schedules.admin.explain import explain_url
 from schedules.admin.filters import DueFilter, RunStateFilter, TriggerFilter
-from schedules.admin.lists import RowsAdmin, UncountedChangeList
+from schedules.admin.lists import RowsAdmin, show_page
+from schedules.admin.paging import Place, page_of, streams_of
 from schedules.errors import BeatkeeperError
 from schedules.models import Attempt, AttemptOutput, Run
 from schedules.querysets import database_now
@@ -33,15 +35,49 @@ REFRESH_SECONDS = 5
 """How often the page of a run that is not over asks for itself again."""
 
 
-class RunChangeList(UncountedChangeList):
+class RunChangeList(ChangeList):
+    """A page beside a key: `?before=` and `?after=` in the address. A fixed number of queries."""
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        self.place = _taken_place(request)
+        super().__init__(request, *args, **kwargs)
+
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
+        asked = {name: values[-1] for name, values in self.filter_params.items() if values[-1]}
+        runs, named = self.queryset, None
+        if self.query:
+            runs, named = queries.of_schedules_named(runs, self.query)
+        self.page = page_of(runs, streams_of(asked, named), self.place, size=self.list_per_page)
+        self.result_list = list(queries.run_rows().filter(pk__in=self.page.keys).order_by("-pk"))
+        self.looked_back_to = queries.created_at(self.page.looked_at) if self.page.looked_at else None
+        show_page(self, request)
         now = database_now()
         self.of_schedule = queries.schedule_name(request.GET.get("schedule", ""))
         last = queries.last_attempts(self.result_list)
         for run in self.result_list:
             run.read_at = now
             run.last_attempt = last.get(run.pk)
+
+    @property
+    def newest_url(self) -> str:
+        return self.get_query_string() if self.page.newer is not None else ""
+
+    @property
+    def newer_url(self) -> str:
+        return "" if self.page.newer is None else self.get_query_string({"after": self.page.newer})
+
+    @property
+    def older_url(self) -> str:
+        return "" if self.page.older is None else self.get_query_string({"before": self.page.older})
+
+
+def _taken_place(request: HttpRequest) -> Place:
+    """Taken out of the address, so that a filter that is chosen next begins at the top again."""
+    given = request.GET.copy()
+    keys = {name: given.pop(name)[-1] for name in ("before", "after") if name in given}
+    request.GET = given  # type: ignore[assignment]  # as Django's own admin does with what it understood
+    numbers = {name: int(text) for name, text in keys.items() if queries.is_key(text)}
+    return Place(after=numbers["after"]) if "after" in numbers else Place(before=numbers.get("before"))
 
 
 @admin.register(Run)
@@ -89,6 +125,12 @@ class RunAdmin(RowsAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         return queries.run_rows()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Run], search_term: str
+    ) -> tuple[QuerySet[Run], bool]:
+        """Nothing here: the list looks for schedules of that name, and pages through their runs."""
+        return queryset, False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """The filters; besides them, of one schedule or one worker, by a key that the column can hold."""
@@ -145,7 +187,16 @@ class RunAdmin(RowsAdmin):
 
     @admin.display(description="Worker")
     def worker_name(self, run: Run) -> SafeString:
-        return presentation.name(run.worker.name) if run.worker else presentation.nothing()
+        """Never wider than the column: the host under the name, and the whole of it as title."""
+        if run.worker is None:
+            return presentation.nothing()
+        name, at, host = run.worker.name.partition("@")
+        return format_html(
+            '<span class="bk-worker" title="{}"><bdi>{}</bdi><small class="bk-quiet">{}</small></span>',
+            visible(run.worker.name),
+            visible(name),
+            visible(at + host),
+        )
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view

@@ -31,7 +31,6 @@ from schedules.admin.lists import TimedChangeList
 from schedules.admin.schedule_actions import ScheduleActions
 from schedules.admin.schedule_form import mode_pill
 from schedules.models import Schedule
-from schedules.rules.states import ACTIVE
 from schedules.still_cut_over import open_cut_overs
 
 
@@ -116,11 +115,14 @@ class ScheduleAdmin(ExplainPage, CommandChecks, ScheduleActions):
 
     @admin.display(description="Last outcome")
     def last_outcome(self, row: Any) -> SafeString:
-        over = [run for run in row.last_runs if run.state not in ACTIVE]
-        if not over:
+        ended = [run for run in row.last_runs if run.is_final or run.is_retrying]
+        if not ended:
             return presentation.nothing()
-        last = over[-1]
-        age = words.relative(last.finished_at or last.scheduled_for, row.read_at)
+        last = ended[-1]
+        if last.is_retrying:
+            age = f"next attempt {words.relative(last.available_at, row.read_at)}"
+        else:
+            age = words.relative(last.finished_at or last.scheduled_for, row.read_at)
         return format_html(
             '<a href="{}">{}</a> <small class="bk-line">{}</small>',
             presentation.run_url(last.pk),

@@ -182,7 +182,7 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
     """What the page says of a schedule that exists already."""
     now = form.now
     runs = queries.last_runs([schedule.pk], presentation.STRIP).get(schedule.pk, [])
-    over = [run for run in runs if run.is_final]
+    ended = [run for run in runs if run.is_final or run.is_retrying]
     zone = form.initial["timezone"]
     cut_over = open_cut_overs([schedule.pk]).get(schedule.pk)
     return {
@@ -195,10 +195,11 @@ def _header(schedule: Schedule, form: ScheduleForm) -> dict[str, Any]:
         "health": presentation.health(schedule, now),
         "stopped": schedule.is_paused(now) or not schedule.enabled,
         "next_run": presentation.moment(schedule.next_run_at, now, zone),
-        "last": _last(over[-1], now) if over else presentation.quiet("no run is over yet"),
+        "last": _last(ended[-1], now) if ended else presentation.quiet("no run is over yet"),
         "strip": presentation.strip(runs),
         "history": changes.lines(queries.history(schedule.pk), shown=queries.SHOWN_REVISIONS),
         "source": f"{schedule.source}:{schedule.source_line}" if schedule.source else "",
+        "mail_to": visible(schedule.mail_to),
     }
 
 
@@ -212,11 +213,12 @@ def mode_pill(schedule: Schedule, *, is_cut_over: bool) -> SafeString | str:
 
 
 def _last(run: Any, now: Any) -> SafeString:
+    waits = f"next attempt {words.relative(run.available_at, now)}" if run.is_retrying else ""
     return format_html(
         '<a href="{}">{}</a> <small>{}{}</small>',
         presentation.run_url(run.pk),
         presentation.run_pill(run),
-        words.relative(run.finished_at, now),
+        waits or words.relative(run.finished_at, now),
         f", took {words.length(run.duration)}" if run.duration else "",
     )
 

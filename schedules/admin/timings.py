@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 from django.conf import settings
-from django_celery_beat.models import ClockedSchedule, IntervalSchedule
+from django_celery_beat.models import ClockedSchedule, IntervalSchedule, SolarSchedule
 
 from schedules.admin import words
 from schedules.errors import BeatkeeperError
@@ -24,7 +25,7 @@ from schedules.rules import when as whens
 from schedules.rules.cron import CronExpression
 from schedules.rules.cron_clock import zone
 from schedules.rules.timing import CronTiming
-from schedules.rules.when import ByHand, CronText, Every, Once, When
+from schedules.rules.when import ByHand, CronText, Every, Once, Sun, When
 
 SHOWN = 5
 _OFTEN = timedelta(seconds=10)
@@ -55,6 +56,9 @@ def shown(schedule: Schedule) -> Typed:
 def _when(schedule: Schedule) -> When:
     if schedule.clocked is not None:
         return Once(schedule.clocked.clocked_time)
+    if schedule.solar is not None:
+        row = schedule.solar
+        return Sun(row.event, float(row.latitude), float(row.longitude))
     if schedule.interval is not None and not schedule.has_own_timing:
         return Every(schedule.interval.every, schedule.interval.period)
     return CronText(schedule.cron) if schedule.cron else ByHand()
@@ -75,6 +79,9 @@ def put(schedule: Schedule, when: When, typed: Typed) -> None:
         case Once(at):
             schedule.interval = None
             schedule.clocked = _moment(at)
+        case Sun():
+            schedule.interval = None
+            schedule.solar = _sun(when)
         case CronText(text):
             schedule.interval, schedule.cron = reserved_interval(), text
             schedule.gap, schedule.repeat = typed.gap, typed.repeat
@@ -93,6 +100,12 @@ def _interval(count: int, unit: str) -> IntervalSchedule:
 def _moment(at: datetime) -> ClockedSchedule:
     found = ClockedSchedule.objects.filter(clocked_time=at).order_by("pk").first()
     return found or ClockedSchedule.objects.create(clocked_time=at)
+
+
+def _sun(sun: Sun) -> SolarSchedule:
+    """django-celery-beat keeps them unique."""
+    place = {name: Decimal(f"{getattr(sun, name):.6f}") for name in ("latitude", "longitude")}
+    return SolarSchedule.objects.get_or_create(event=sun.event, **place)[0]
 
 
 @dataclass(frozen=True)

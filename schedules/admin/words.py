@@ -12,9 +12,11 @@ from schedules.errors import BeatkeeperError
 from schedules.models import Attempt, Run
 from schedules.rules.cron_clock import zone
 from schedules.rules.states import Outcome, State, Trigger
+from schedules.runner_messages import Ending
 
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _LATE = timedelta(seconds=1)
+UNHEARD = "What became of it is known only where its worker sends events (celery worker -E)."
 
 _TRIGGERS = {
     Trigger.SCHEDULE: "by its schedule",
@@ -98,6 +100,8 @@ def ending(attempt: Attempt) -> str:
         return f"its time was up after {length(attempt.duration)}"
     if attempt.outcome in (Outcome.WORKER_LOST, Outcome.INTERRUPTED):
         return "the worker vanished" if attempt.outcome == Outcome.WORKER_LOST else "the worker was stopped"
+    if attempt.error_class == Ending.OVER_LIMIT:
+        return first_line(attempt.error[:1].lower() + attempt.error[1:])
     if attempt.signal is not None:
         return f"ended by {signal_name(attempt.signal)}"
     if attempt.exit_code is not None:
@@ -151,6 +155,8 @@ def sentence(run: Run, last: Attempt | None, now: datetime) -> str:
         return _waiting(run, now)
     if state in (State.SKIPPED, State.CANCELLED):
         return f"{state.capitalize()}: {run.detail or run.reason or 'no reason was recorded.'}"
+    if state == State.SENT:
+        return f"{run.detail} {UNHEARD}".lstrip()
     return _failed(run, last)
 
 
@@ -160,7 +166,8 @@ def _waiting(run: Run, now: datetime) -> str:
         return f"Waits for attempt {run.attempt + 1} of {run.max_attempts}, {when}."
     if run.state == State.QUEUED:
         return f"Waits for a worker of the queue {run.queue}."
-    return f"Waits to be sent to the queue {run.queue}, {when}."
+    where = f" to the queue {run.queue}" if run.queue else ""
+    return f"Waits to be sent{where}, {when}. {run.detail}".rstrip()
 
 
 def _failed(run: Run, last: Attempt | None) -> str:

@@ -50,6 +50,13 @@ def _attempt_lines(attempt: Attempt) -> Iterator[str]:
         yield f"  {printable(attempt.error)}"
     if attempt.decision_text:
         yield f"  {printable(attempt.decision_text)}"
+    yield from (f"  {printable(note)}" for note in attempt.notes.splitlines())
+    if attempt.late_result:
+        yield f"  {printable(attempt.late_result)}"
+    if attempt.result:
+        yield f"  result    {printable(attempt.result)}"
+    if attempt.worker_name:
+        yield f"  worker    {printable(attempt.worker_name)}"
     output = getattr(attempt, "output", None)
     text = output_text(output.text) if output else ""
     yield from (f"  | {line}" for line in text.removesuffix("\n").split("\n") if text)

@@ -61,6 +61,9 @@ def attempt_shape(attempt: Attempt) -> dict[str, Any]:
         "started_at": iso(attempt.started_at),
         "finished_at": iso(attempt.finished_at),
         "worker": attempt.worker_name,
+        "token": str(attempt.token),
+        "notes": attempt.notes,
+        "result": attempt.result,
         "output": output.text if output else "",
         "output_bytes_dropped": output.bytes_dropped if output else 0,
     }

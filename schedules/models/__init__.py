@@ -3,7 +3,7 @@
 from schedules.models.check import CommandCheck
 from schedules.models.crontab import CronComparison, CrontabFile, CutOver
 from schedules.models.policy import RetryPolicy
-from schedules.models.process import Beat, Boot, Worker
+from schedules.models.process import Beat, Boot, Worker, ZoneData
 from schedules.models.run import Attempt, AttemptOutput, Run
 from schedules.models.schedule import Revision, Schedule
 
@@ -21,4 +21,5 @@ __all__ = [
     "Run",
     "Schedule",
     "Worker",
+    "ZoneData",
 ]

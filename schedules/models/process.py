@@ -23,6 +23,8 @@ class Process(models.Model):
     heartbeat_seq = models.PositiveBigIntegerField(default=0)
     seen_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)
+    # What it said of itself: versions, and how far its host's clock is from the database's.
+    facts = models.JSONField(default=dict)
 
     class Meta:
         abstract = True
@@ -55,6 +57,16 @@ class Beat(Process):
 
     class Meta(Process.Meta):
         indexes = [models.Index(fields=["seen_at"], name="beat_seen")]
+
+
+class ZoneData(models.Model):
+    """The version of the time zone database by which `next_run_at` was computed, for everybody. One row."""
+
+    version = models.CharField(max_length=40)
+    computed_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"tzdata {self.version}"
 
 
 class Boot(models.Model):

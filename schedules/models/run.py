@@ -14,7 +14,18 @@ from schedules.models.choices import choices, values
 from schedules.models.process import Worker
 from schedules.models.schedule import Revision, Schedule
 from schedules.querysets import RunQuerySet
-from schedules.rules.states import ACTIVE, BY_THE_CLOCK, FINAL, Outcome, State, Trigger
+from schedules.rules.states import (
+    ACTIVE,
+    BY_THE_CLOCK,
+    FAILURES,
+    FINAL,
+    WAITING,
+    Outcome,
+    State,
+    Trigger,
+)
+
+UNUSUAL = FINAL - {State.SUCCEEDED}
 
 
 class Run(models.Model):
@@ -107,9 +118,46 @@ class Run(models.Model):
             models.Index(fields=["redispatch_at"], condition=Q(state=State.QUEUED.value), name="run_queued"),
             models.Index(fields=["worker"], condition=Q(state=State.RUNNING.value), name="run_running"),
             models.Index(fields=["schedule"], condition=Q(state__in=values(ACTIVE)), name="run_active"),
+            models.Index(
+                fields=["available_at"],
+                condition=Q(state__in=values(WAITING), attempt__gt=0),
+                name="run_retrying",
+            ),
             models.Index(fields=["schedule", "-id"], name="run_of_schedule"),
-            models.Index(fields=["state", "-id"], name="run_by_state"),
-            models.Index(fields=["finished_at"], name="run_by_finish"),
+            # The lists, newest first. Runs that are active or succeeded are found without: the first
+            # are few, the others most.
+            models.Index(
+                fields=["state", "-id"], condition=Q(state__in=values(UNUSUAL)), name="run_ended_as"
+            ),
+            models.Index(fields=["-id"], condition=Q(state__in=values(FAILURES)), name="run_failures"),
+            models.Index(
+                fields=["-id"], condition=Q(state=State.SUCCEEDED.value, attempt__gt=1), name="run_mended"
+            ),
+            models.Index(
+                fields=["trigger", "-id"],
+                condition=Q(trigger__in=values(set(Trigger) - {Trigger.SCHEDULE})),
+                name="run_by_trigger",
+            ),
+            # Retention, by schedule and age, apart from what failed, which may be kept for longer.
+            models.Index(
+                fields=["schedule", "finished_at"],
+                condition=Q(state__in=values(FINAL - FAILURES)),
+                name="run_aged",
+            ),
+            models.Index(
+                fields=["schedule", "finished_at"],
+                condition=Q(state__in=values(FAILURES)),
+                name="run_failures_aged",
+            ),
+            models.Index(
+                fields=["finished_at"], condition=Q(state__in=values(FAILURES)), name="run_failed_at"
+            ),
+            # Of the few rows that stand for missed instants, those that reach into a time.
+            models.Index(
+                fields=["missed_until"], condition=Q(missed_until__isnull=False), name="run_missed_until"
+            ),
+            # Whether a worker's row is still referred to.
+            models.Index(fields=["worker"], condition=Q(worker__isnull=False), name="run_of_worker"),
         ]
 
     def __str__(self) -> str:
@@ -187,6 +235,9 @@ class Attempt(models.Model):
                 name="attempt_outcome_when_finished",
             ),
             models.CheckConstraint(condition=Q(number__gte=1), name="attempt_counts_from_one"),
+        ]
+        indexes = [
+            models.Index(fields=["worker"], condition=Q(worker__isnull=False), name="attempt_of_worker"),
         ]
 
     def __str__(self) -> str:

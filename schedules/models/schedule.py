@@ -19,7 +19,7 @@ from schedules.models.choices import choices
 from schedules.models.policy import RetryPolicy
 from schedules.querysets import ScheduleQuerySet
 from schedules.rules.cron_clock import Gap, Repeat
-from schedules.rules.definition import Background, CatchUp, Kind, Mode, OnWorkerLost, Overlap
+from schedules.rules.definition import Background, CatchUp, Delivery, Kind, Mode, OnWorkerLost, Overlap
 
 RESERVED_EVERY, RESERVED_PERIOD = 36_500, DAYS
 """The interval that stands for "the timing is Beatkeeper's"; hidden from people."""
@@ -104,6 +104,10 @@ class Schedule(PeriodicTask):
     catch_up_window = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
     timeout = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.1)])
     kill_grace = models.FloatField(default=10, validators=[MinValueValidator(0)])
+    # For the command and everything that it starts: MiB, seconds of processor time, MiB.
+    memory_limit = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    cpu_limit = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    file_size_limit = models.PositiveIntegerField(null=True, blank=True)
     on_worker_lost = models.CharField(
         max_length=10,
         default=OnWorkerLost.LOST.value,
@@ -120,9 +124,22 @@ class Schedule(PeriodicTask):
             (Mode.SHADOW.value, "shadow: record what would start, and start nothing"),
         ],
     )
+    delivery = models.CharField(
+        max_length=7,
+        default=Delivery.RUN.value,
+        choices=[
+            (Delivery.RUN.value, "run: a worker of Beatkeeper executes the task, on record"),
+            (Delivery.MESSAGE.value, "message: send the task to the workers of another codebase"),
+        ],
+    )
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_note = models.CharField(max_length=255, blank=True)
     tags = models.CharField(max_length=255, blank=True, help_text="Words, separated by blanks.")
+
+    # How long its runs are kept; empty = as the installation says. No part of the definition.
+    keep_days = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
+    keep_runs = models.PositiveIntegerField(null=True, blank=True)
+    keep_failed_days = models.FloatField(null=True, blank=True, validators=[MinValueValidator(0)])
 
     # Where an imported schedule came from; `source` and its lines find it again at the next import.
     source = models.CharField(max_length=255, blank=True)

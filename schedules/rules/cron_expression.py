@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from schedules.rules.cron_days import DateRule, WeekdayRule
 
@@ -82,12 +82,7 @@ class CronExpression:
     @cached_property
     def times(self) -> tuple[int, ...]:
         """Seconds of the day (0-86399) that match, sorted."""
-        return tuple(
-            3600 * hour + 60 * minute + second
-            for hour in self.hours
-            for minute in self.minutes
-            for second in self.seconds
-        )
+        return _times(tuple(self.hours), tuple(self.minutes), tuple(self.seconds))
 
     @cached_property
     def times_after_midnight(self) -> tuple[timedelta, ...]:
@@ -199,3 +194,11 @@ def _month_length(year: int, month: int) -> int:
     if month == 2 and (year % 4 or (year % 100 == 0 and year % 400)):
         return 28
     return _LONGEST_MONTHS[month - 1]
+
+
+@lru_cache(maxsize=1024)
+def _times(hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> tuple[int, ...]:
+    """Shared by expressions that differ in days only: for "* *" they are 1,440."""
+    return tuple(
+        3600 * hour + 60 * minute + second for hour in hours for minute in minutes for second in seconds
+    )

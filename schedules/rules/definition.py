@@ -40,6 +40,13 @@ class OnWorkerLost(StrEnum):
     RETRY = "retry"
 
 
+class Delivery(StrEnum):
+    """Who executes a task schedule."""
+
+    RUN = "run"  # a worker of ours, on record
+    MESSAGE = "message"  # workers of another codebase: sent to them as django-celery-beat sends
+
+
 class Background(StrEnum):
     """What becomes of processes that a command leaves behind when it ends by itself."""
 
@@ -47,9 +54,21 @@ class Background(StrEnum):
     KEEP = "keep"  # as under cron: a line may start a daemon
 
 
+ADDED: dict[str, Any] = {
+    "memory_limit": None,
+    "cpu_limit": None,
+    "file_size_limit": None,
+    "delivery": Delivery.RUN,
+}
+"""Fields that older revisions do not have, with what they then mean."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """Lengths are seconds; None means no limit. `args` and `kwargs` are JSON text as the parent has them."""
+    """Lengths are seconds; None means no limit. `args` and `kwargs` are JSON text as the parent has them.
+
+    `memory_limit` and `file_size_limit` are MiB; `cpu_limit` is seconds of processor time.
+    """
 
     name: str
     kind: Kind
@@ -70,12 +89,16 @@ class Definition:
     priority: int | None = None
     timeout: float | None = None
     kill_grace: float = 10
+    memory_limit: int | None = None
+    cpu_limit: int | None = None
+    file_size_limit: int | None = None
     overlap: Overlap = Overlap.ALLOW
     catch_up: CatchUp = CatchUp.LATEST
     catch_up_window: float | None = None
     start_deadline: float | None = None
     on_worker_lost: OnWorkerLost = OnWorkerLost.LOST
     mode: Mode = Mode.LIVE
+    delivery: Delivery = Delivery.RUN
     one_off: bool = False
     enabled: bool = True
     paused_until: str = ""
@@ -83,7 +106,10 @@ class Definition:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON takes it. What later versions added is left out while it says nothing: digests stay."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values |= {"timing": dict(self.timing), "retry": asdict(self.retry)}
+        return {name: value for name, value in values.items() if ADDED.get(name, ...) != value}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Definition:
@@ -93,6 +119,7 @@ class Definition:
         known["background"] = Background(known.get("background", Background.KILL))
         known["overlap"] = Overlap(known.get("overlap", Overlap.ALLOW))
         known["mode"] = Mode(known.get("mode", Mode.LIVE))
+        known["delivery"] = Delivery(known.get("delivery", Delivery.RUN))
         known["catch_up"] = CatchUp(known.get("catch_up", CatchUp.LATEST))
         known["on_worker_lost"] = OnWorkerLost(known.get("on_worker_lost", OnWorkerLost.LOST))
         known["retry"] = RetryPolicy.from_dict(known.get("retry", {}))

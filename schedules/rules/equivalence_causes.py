@@ -92,6 +92,9 @@ def notes(definition: Definition, *, makes_up: bool = False) -> list[str]:
         is not CatchUp.SKIP,
         f"it is not started where it is {deadline or 0:g} s late": deadline is not None,
         f"it is ended after {timeout or 0:g} s": timeout is not None,
+        f"it gets at most {definition.memory_limit} MiB of memory": definition.memory_limit is not None,
+        f"it gets at most {definition.cpu_limit} s of processor time": definition.cpu_limit is not None,
+        f"it writes no file above {definition.file_size_limit} MiB": definition.file_size_limit is not None,
         "it is tried again after a failure": definition.retry.max_attempts != 1,
         "it is run again where its worker is lost": definition.on_worker_lost is OnWorkerLost.RETRY,
         "processes that it leaves behind are ended; cron leaves them": definition.background

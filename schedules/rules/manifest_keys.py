@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from schedules.errors import InvalidSchedule, TimingError
-from schedules.rules import retry, timing
+from schedules.rules import delivery, retry, timing
 from schedules.rules.cron_clock import Gap, Repeat, zone
 from schedules.rules.cron_expression import Dialect
-from schedules.rules.definition import Background, CatchUp, Mode, OnWorkerLost, Overlap
+from schedules.rules.definition import Background, CatchUp, Delivery, Kind, Mode, OnWorkerLost, Overlap
 from schedules.rules.manifest_nodes import Entries, Items, Node, Place, Problem, Scalar
 from schedules.rules.manifest_values import (
     NONE,
@@ -23,6 +23,7 @@ from schedules.rules.manifest_values import (
     Unfit,
     choice,
     crontab_row,
+    days,
     factor,
     flag,
     interval,
@@ -33,6 +34,7 @@ from schedules.rules.manifest_values import (
     lengths,
     moment,
     moment_or_forever,
+    sun,
     text,
     variables,
     whole,
@@ -83,6 +85,9 @@ _RULE: Mapping[str, Reader] = {
     "verdict": choice(*retry.Verdict),
 }
 
+_LARGEST = 2**31 - 1
+"""What a database's integer holds."""
+
 SCHEDULE_KEYS = (
     Key("formerly", text),
     Key("description", text),
@@ -93,6 +98,7 @@ SCHEDULE_KEYS = (
     Key("dialect", choice(*Dialect), Dialect.CRON.value),
     Key("every", interval),
     Key("at", moment),
+    Key("solar", sun),
     Key("crontab", crontab_row, None),
     Key("timezone", text),
     Key("gap", choice(*Gap)),
@@ -111,6 +117,7 @@ SCHEDULE_KEYS = (
     Key("args", json_list, []),
     Key("kwargs", json_object, {}),
     Key("headers", json_object, {}),
+    Key("delivery", choice(*Delivery), Delivery.RUN.value),
     Key("queue", text),
     Key("exchange", text),
     Key("routing_key", text),
@@ -122,9 +129,15 @@ SCHEDULE_KEYS = (
     Key("start_deadline", whole_length),
     Key("timeout", length),
     Key("kill_grace", length, "10s"),
+    Key("memory_limit", whole(1, _LARGEST), None),
+    Key("cpu_limit", whole(1, _LARGEST), None),
+    Key("file_size_limit", whole(0, _LARGEST), None),
     Key("on_worker_lost", choice(*OnWorkerLost), OnWorkerLost.LOST.value),
     Key("paused_until", moment_or_forever),
     Key("pause_note", text),
+    Key("keep_days", days, None),
+    Key("keep_failed_days", days, None),
+    Key("keep_runs", whole(0, 1_000_000), None),
     Key("mail_to", text),
     Key("mail_from", text),
 )
@@ -142,11 +155,12 @@ POLICY_KEYS = (
 
 _MOST_NAMED = 12
 """Keys that a message lists."""
-TIMINGS = ("cron", "every", "at", "crontab")
+TIMINGS = ("cron", "every", "at", "solar", "crontab")
 """At most one of them; none means by hand."""
 CRON_ONLY = ("dialect", "gap", "repeat")
-COMMAND_ONLY = ("stdin", "environment", "working_directory", "run_as", "shell", "background")
-TASK_ONLY = ("args", "kwargs", "headers")
+LIMITS = ("memory_limit", "cpu_limit", "file_size_limit")
+COMMAND_ONLY = ("stdin", "environment", "working_directory", "run_as", "shell", "background", *LIMITS)
+TASK_ONLY = ("args", "kwargs", "headers", "delivery")
 
 
 def read_keys(
@@ -194,12 +208,28 @@ def unfit_together(values: Mapping[str, Any], places: Mapping[str, Place], place
     for name in wrong:
         if name in places:
             yield Problem(places[name], f'"{name}" is for {"tasks" if has_command else "commands"} only.')
+    if values.get("delivery") == Delivery.MESSAGE and has_task:
+        yield from _misfits(values, places)
     if "one_off" in places and "at" in places:
         yield Problem(places["one_off"], 'A moment ("at") is one-off anyway. Leave "one_off" out.')
     if "ends_at" in places and "start_deadline" in places:
         yield Problem(places["start_deadline"], 'django-celery-beat cannot store it together with "ends_at".')
     if "pause_note" in places and "paused_until" not in places:
         yield Problem(places["pause_note"], '"pause_note" belongs to "paused_until", which is not there.')
+
+
+def _misfits(values: Mapping[str, Any], places: Mapping[str, Place]) -> Iterator[Problem]:
+    found = delivery.misfits(
+        kind=Kind.TASK,
+        retries="retry_policy" in values,
+        overlap=values.get("overlap", Overlap.ALLOW),
+        timeout="timeout" in values,
+        on_worker_lost=values.get("on_worker_lost", OnWorkerLost.LOST),
+        exchange=values.get("exchange", ""),
+        routing_key=values.get("routing_key", ""),
+    )
+    for name, complaint in found:
+        yield Problem(places[name], f'"{name}" does not fit "delivery: message". {complaint}')
 
 
 def drop_unusable_timing(values: dict[str, Any], places: Mapping[str, Place], name: str) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ import yaml
 
 from schedules.errors import TimingError
 from schedules.rules import when
+from schedules.rules.keeping import LEAST_DAYS
 from schedules.rules.manifest_nodes import Entries, Items, Node, Place, Scalar
 
 Reader = Callable[[Node], Any]
@@ -70,8 +71,9 @@ def choice(*allowed: str) -> Reader:
 
 def whole(low: int, high: int) -> Reader:
     def read(node: Node) -> int:
-        if isinstance(node, Scalar) and re.fullmatch(r"\d{1,9}", node.text) and low <= int(node.text) <= high:
-            return int(node.text)
+        typed = node.text if isinstance(node, Scalar) else ""
+        if re.fullmatch(r"\d{1,10}", typed) and low <= int(typed) <= high:
+            return int(typed)
         raise Unfit(node.place, f"Write a whole number from {low:,} to {high:,}, not {_shown(node)}.")
 
     return read
@@ -81,6 +83,17 @@ def factor(node: Node) -> float:
     if isinstance(node, Scalar) and _NUMBER.fullmatch(node.text) and 1 <= float(node.text) < math.inf:
         return plain_number(float(node.text))
     raise Unfit(node.place, f"Write a number from 1, such as 2 or 1.5, not {_shown(node)}.")
+
+
+def days(node: Node) -> float:
+    """A number of days, from 1."""
+    if (
+        isinstance(node, Scalar)
+        and _NUMBER.fullmatch(node.text)
+        and LEAST_DAYS <= float(node.text) < math.inf
+    ):
+        return plain_number(float(node.text))
+    raise Unfit(node.place, f"Write a number of days from {LEAST_DAYS:g}, such as 30, not {_shown(node)}.")
 
 
 def length(node: Node) -> str:
@@ -128,6 +141,16 @@ def interval(node: Node) -> str:
     except TimingError as error:
         raise Unfit(node.place, str(error)) from error
     return when.write(every, timezone="UTC").removeprefix("every ")
+
+
+def sun(node: Node) -> str:
+    """As typed in the form: sunset at 52.52, 13.405."""
+    said = text(node)
+    try:
+        found = when.read_sun(said)
+    except TimingError as error:
+        raise Unfit(node.place, str(error)) from error
+    return when.write(found, timezone="UTC")
 
 
 def moment(node: Node) -> str:

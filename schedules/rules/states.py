@@ -4,6 +4,9 @@
     pending, queued -> skipped | cancelled          running -> pending (a retry waits)
 
 A run that waits for its retry is `pending` with `attempt > 0`; people see "retrying".
+
+    queued -> sent                 a message to the workers of another codebase: what became of it is not
+                                   ours to know, unless Celery's events tell: sent -> succeeded | failed
 """
 
 from __future__ import annotations
@@ -21,15 +24,20 @@ class State(StrEnum):
     LOST = "lost"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
+    SENT = "sent"
 
 
 WAITING = frozenset({State.PENDING, State.QUEUED})
 ACTIVE = WAITING | {State.RUNNING}
 FINAL = frozenset(State) - ACTIVE
+FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.LOST})
+"""What people call failed. Nobody's work failed where a run was skipped or cancelled."""
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.QUEUED, State.RUNNING, State.SKIPPED, State.CANCELLED}),
-    State.QUEUED: frozenset({State.QUEUED, State.PENDING, State.RUNNING, State.SKIPPED, State.CANCELLED}),
+    State.QUEUED: frozenset(
+        {State.QUEUED, State.PENDING, State.RUNNING, State.SKIPPED, State.CANCELLED, State.SENT}
+    ),
     State.RUNNING: frozenset(
         {
             State.PENDING,
@@ -41,6 +49,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
         }
     ),
     **{state: frozenset() for state in FINAL},
+    State.SENT: frozenset({State.SUCCEEDED, State.FAILED}),
 }
 
 
@@ -53,6 +62,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"  # the worker was told to stop and ended the attempt in order
     WORKER_LOST = "worker_lost"  # the worker vanished
+    SENT = "sent"  # handed to the workers of another codebase
 
 
 FINAL_STATE: dict[Outcome, State] = {
@@ -62,6 +72,7 @@ FINAL_STATE: dict[Outcome, State] = {
     Outcome.CANCELLED: State.CANCELLED,
     Outcome.INTERRUPTED: State.LOST,
     Outcome.WORKER_LOST: State.LOST,
+    Outcome.SENT: State.SENT,
 }
 
 

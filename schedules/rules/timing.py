@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from schedules.errors import InvalidSchedule, TimingError
-from schedules.rules import cron
+from schedules.rules import cron, solar
 from schedules.rules.cron_clock import gap_named, repeat_named, zone
 
 SHORTEST_INTERVAL = timedelta(seconds=1)
@@ -116,6 +116,37 @@ class MomentTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class SolarTiming:
+    """An event of the sun at a place, in degrees north and east, rounded to the second.
+
+    Raises TimingError for an unknown event or place, and where PyEphem is not installed.
+    """
+
+    event: str
+    latitude: float
+    longitude: float
+
+    def __post_init__(self) -> None:
+        solar.check(self.event, self.latitude, self.longitude)
+
+    def next_after(self, moment: datetime) -> datetime | None:
+        """None where no day of the next 400 has the event, which is so only at the end of the calendar."""
+        moment = _utc(moment, "moment")
+        first = solar.day_of(moment, self.longitude) - 1
+        events = (self._event(day) for day in range(first, first + solar.LONGEST_SEARCH))
+        return next((event for event in events if event is not None and event > moment), None)
+
+    def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        start, end = _utc(start, "start"), _utc(end, "end")
+        days = range(solar.day_of(start, self.longitude) - 1, solar.day_of(end, self.longitude) + 2)
+        events = (self._event(day) for day in days)
+        return (event for event in events if event is not None and start <= event < end)
+
+    def _event(self, day: int) -> datetime | None:
+        return solar.event_of_day(self.event, self.latitude, self.longitude, day)
+
+
+@dataclass(frozen=True, slots=True)
 class BootTiming:
     """Cron's @reboot: once per boot of the worker's host, never due by the clock."""
 
@@ -137,7 +168,7 @@ class NoTiming:
         return iter(())
 
 
-Unbounded = CronTiming | IntervalTiming | MomentTiming | BootTiming | NoTiming
+Unbounded = CronTiming | IntervalTiming | MomentTiming | SolarTiming | BootTiming | NoTiming
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +248,8 @@ def to_dict(timing: Timing) -> dict[str, Any]:
             }
         case MomentTiming(at):
             return {"kind": "moment", "at": at.isoformat()}
+        case SolarTiming(event, latitude, longitude):
+            return {"kind": "solar", "event": event, "latitude": latitude, "longitude": longitude}
         case BootTiming():
             return {"kind": "boot"}
         case NoTiming():
@@ -259,6 +292,8 @@ def _unbounded_from_dict(stored: dict[str, Any]) -> Unbounded:
             )
         case "moment":
             return MomentTiming(datetime.fromisoformat(stored["at"]))
+        case "solar":
+            return SolarTiming(stored["event"], stored["latitude"], stored["longitude"])
         case "boot":
             return BootTiming()
         case "none":

@@ -1,6 +1,7 @@
 """What people type as the *when* of a schedule, and the text that shows it again: `read` and `write`.
 
-    cron fields, a macro, @reboot     every 15 minutes     once at 2026-12-01 04:00     (empty: by hand)
+    cron fields, a macro, @reboot     every 15 minutes     once at 2026-12-01 04:00
+    sunset at 52.52, 13.405           (empty: by hand)
 
 The values name what was typed; instants come from `timing`. Words for people are in `wording`.
 Called by the schedule form, which knows the columns that hold each kind.
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from schedules.errors import TimingError
-from schedules.rules import timing
+from schedules.rules import solar, timing, wording
 from schedules.rules.cron_clock import zone
 
 UNITS = ("days", "hours", "minutes", "seconds", "microseconds")
@@ -29,6 +30,18 @@ _ONCE = re.compile(
     r"(?P<utc>\s*(?:UTC|Z))?",
     re.IGNORECASE | re.ASCII,
 )
+_SUN = re.compile(
+    r"(?P<event>[a-z_ ]+?)\s+at\s+(?P<latitude>[-+]?\d{1,3}(?:\.\d+)?)(?:\s*,\s*|\s+)"
+    r"(?P<longitude>[-+]?\d{1,3}(?:\.\d+)?)",
+    re.IGNORECASE | re.ASCII,
+)
+_DECIMALS = 6
+"""Of a degree, a tenth of a metre: what django-celery-beat stores."""
+_SUN_EVENTS = {words: event for event, words in wording.SOLAR.items()} | {
+    event.replace("_", " "): event for event in wording.SOLAR
+}
+"""As people and as Celery write them."""
+_SUN_WORDS = {words.partition(" ")[0] for words in _SUN_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +71,20 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
+class Sun:
+    """An event of the sun at a place: one of `solar.EVENTS`, degrees north, degrees east."""
+
+    event: str
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True, slots=True)
 class ByHand:
     """Never due by the clock."""
 
 
-When = CronText | Every | Once | ByHand
+When = CronText | Every | Once | Sun | ByHand
 
 
 def read(text: str, *, timezone: str, dialect: str = "cron") -> When:
@@ -75,6 +97,8 @@ def read(text: str, *, timezone: str, dialect: str = "cron") -> When:
         return _read_interval(typed)
     if word in ("once", "at"):
         return _read_moment(typed, timezone)
+    if word.replace("_", " ").partition(" ")[0] in _SUN_WORDS:
+        return read_sun(typed)
     timing.from_cron_text(typed, timezone, dialect)
     return CronText(typed)
 
@@ -88,8 +112,24 @@ def write(when: When, *, timezone: str) -> str:
             return f"every {unit[:-1]}" if count == 1 else f"every {count} {unit}"
         case Once(at):
             return f"once at {_written(at, zone(timezone))}"
+        case Sun(event, latitude, longitude):
+            return f"{wording.SOLAR[event]} at {wording.degrees(latitude)}, {wording.degrees(longitude)}"
         case ByHand():
             return ""
+
+
+def read_sun(text: str) -> Sun:
+    """What a text such as "sunset at 52.52, 13.405" names. Raises TimingError."""
+    found = _SUN.fullmatch(text.strip())
+    words = " ".join((found["event"] if found else "").lower().replace("_", " ").split())
+    if found is None or words not in _SUN_EVENTS:
+        raise TimingError(
+            f'"{text}" names no event of the sun. Write sunset at 52.52, 13.405 (degrees north and east); '
+            f"the events are {', '.join(wording.SOLAR.values())}."
+        )
+    latitude, longitude = (round(float(found[name]), _DECIMALS) + 0.0 for name in ("latitude", "longitude"))
+    solar.check(_SUN_EVENTS[words], latitude, longitude)
+    return Sun(_SUN_EVENTS[words], latitude, longitude)
 
 
 def timing_for(
@@ -114,6 +154,8 @@ def timing_for(
             return timing.IntervalTiming(when.length, anchor, include_anchor)
         case Once(at):
             return timing.MomentTiming(at)
+        case Sun(event, latitude, longitude):
+            return timing.SolarTiming(event, latitude, longitude)
         case ByHand():
             return timing.NoTiming()
 

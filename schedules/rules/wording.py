@@ -24,6 +24,7 @@ from schedules.rules.timing import (
     IntervalTiming,
     MomentTiming,
     NoTiming,
+    SolarTiming,
     Timing,
     WindowTiming,
 )
@@ -41,6 +42,17 @@ _REPEATS: Mapping[str, str] = {
     Repeat.FIRST: "repeated times run once",
     Repeat.BOTH: "repeated times run twice",
 }
+SOLAR: Mapping[str, str] = {
+    "dawn_astronomical": "astronomical dawn",
+    "dawn_nautical": "nautical dawn",
+    "dawn_civil": "civil dawn",
+    "sunrise": "sunrise",
+    "solar_noon": "solar noon",
+    "sunset": "sunset",
+    "dusk_civil": "civil dusk",
+    "dusk_nautical": "nautical dusk",
+    "dusk_astronomical": "astronomical dusk",
+}
 # More clock times than this read better as minutes and hours.
 _MOST_TIMES = 4
 
@@ -55,6 +67,8 @@ def describe(timing: Timing) -> str:
             return _interval(every)
         case MomentTiming(at):
             return f"once at {_moment(at)}"
+        case SolarTiming(event, latitude, longitude):
+            return f"at {SOLAR[event]}, {place(latitude, longitude)}"
         case BootTiming():
             return "when the worker's host boots"
         case NoTiming():
@@ -81,6 +95,17 @@ def describe_policies(gap: str, repeat: str) -> str:
     """What a person chose for changes of the clock, to be put after a phrase; "" for the dialect's own."""
     chosen = [words for words in (_GAPS.get(gap), _REPEATS.get(repeat)) if words]
     return f"; when the clocks change, {_joined(chosen)}" if chosen else ""
+
+
+def place(latitude: float, longitude: float) -> str:
+    """Such as "52.52° N 13.405° E"."""
+    north, east = "N" if latitude >= 0 else "S", "E" if longitude >= 0 else "W"
+    return f"{degrees(abs(latitude))}° {north} {degrees(abs(longitude))}° {east}"
+
+
+def degrees(value: float) -> str:
+    """Without zeros at the end; six decimals are what django-celery-beat stores."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _clock(second: int) -> str:

@@ -25,7 +25,9 @@ def overview(context: dict[str, Any]) -> dict[str, Any]:
     return {
         "found": found,
         "now": found.now,
-        "counts": {key: _capped(value) for key, value in found.counts.items()},
+        "counts": {
+            key: _capped(value) for key, value in (found.counts | {"queueing": found.queueing}).items()
+        },
         "processes": [_process(row, found.now) for row in (*found.beats, *found.workers)],
         "no_beat": not any(not process.is_silent(row, found.now) for row in found.beats),
         "no_worker": not any(not process.is_silent(row, found.now) for row in found.workers),

@@ -9,7 +9,7 @@ from schedules.models import Run, Schedule
 from schedules.rules.states import Outcome, State
 from tests.admin.conftest import VIEWER, form_url
 from tests.admin.test_runs import attempt, page_url
-from tests.factories import make_run, make_schedule, make_task_schedule
+from tests.factories import make_later, make_run, make_schedule, make_task_schedule
 
 pytestmark = pytest.mark.django_db
 EDITOR = (*VIEWER, "add_schedule", "change_schedule")
@@ -56,9 +56,7 @@ def test_rights_to_act_are_worth_nothing_without_sight(person):
 
 def test_without_the_right_a_command_cannot_be_changed(person, form_data):
     editor = person(*EDITOR, "change_timing")
-    schedule = make_schedule(
-        command="true", stdin="in", environment=[["A", "1"]], run_as="bob", shell="/bin/sh"
-    )
+    schedule = make_later(command="true", stdin="in", environment=[["A", "1"]], run_as="bob", shell="/bin/sh")
     before = Schedule.objects.filter(pk=schedule.pk).values().get()
     forged = {
         "command": "rm -rf /",

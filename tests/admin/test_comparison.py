@@ -170,3 +170,22 @@ def test_a_shadow_whose_line_is_cut_over_is_told_with_both_ways_to_repair_it(roo
     Schedule.objects.update(mode="live")
     text = root.get(form_url(row.pk)).content.decode()
     assert ("Neither cron" in text, "Instead of cron" in text) == (False, True)
+
+
+@pytest.mark.parametrize(("both_ran", "word"), [(2, "run by both"), (0, "equal")])
+def test_the_list_says_where_a_line_was_run_by_both(root, both_ran, word):
+    now = database_now()
+    row = CronComparison.objects.create(
+        compared_at=now,
+        since=now,
+        until=now,
+        log="syslog",
+        matched=5,
+        only_cron=0,
+        only_us=0,
+        result=[{"schedule": "", "both_ran": 0}, {"schedule": "", "both_ran": both_ran}],
+    )
+
+    listed = root.get(f"/admin/schedules/{row._meta.model_name}/").content.decode()
+
+    assert f">{word}</span>" in listed

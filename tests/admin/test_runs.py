@@ -219,18 +219,6 @@ def test_the_list_costs_the_same_for_five_and_for_fifty_runs_and_counts_nothing(
     assert count_queries(root, LIST) == few
 
 
-def test_the_list_pages_by_newer_and_older(root, patient):
-    runs = make_history(patient, [State.SUCCEEDED] * 60)
-
-    first = root.get(LIST).context["cl"]
-    second = root.get(LIST, {"p": "2"}).context["cl"]
-
-    assert [run.pk for run in first.result_list] == [run.pk for run in runs[:9:-1]]
-    assert (first.newer_url, first.older_url) == ("", "?p=2")
-    assert len(second.result_list) == 10
-    assert (second.newer_url, second.older_url) == ("?p=1", "")
-
-
 def test_the_list_shows_attempts_and_when_the_next_one_is(root, patient):
     run = attempt(make_run(patient), exit_code=75)
 

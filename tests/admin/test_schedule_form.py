@@ -10,7 +10,7 @@ from schedules.models import Revision, Run, Schedule
 from schedules.models.schedule import RESERVED_EVERY
 from schedules.rules.cron import parse
 from tests.admin.conftest import count_queries, form_url, said
-from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
+from tests.factories import make_later, make_policy, make_run, make_schedule, make_task_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -45,12 +45,28 @@ def test_a_cron_line_and_a_command_make_a_schedule(save):
     assert not Run.objects.exists()
 
 
+def test_limits_are_saved_shown_and_part_of_the_history(save, root):
+    schedule = make_schedule(command="true")
+
+    save(schedule.pk, memory_limit="512", cpu_limit="60", file_size_limit="0")
+
+    schedule.refresh_from_db()
+    limits = {"memory_limit": 512, "cpu_limit": 60, "file_size_limit": 0}
+    assert limits.items() <= schedule.revision.definition.items()
+    page = root.get(form_url(schedule.pk)).content.decode()
+    assert 'id="group-limits">Limits</h2>' in page
+    assert "Seconds, of the command and all it started together." in page
+    assert "limit of memory (MiB)" in page
+
+
 def test_an_unchanged_save_changes_nothing(save):
-    schedule = make_schedule(
+    schedule = make_later(
         command="a\nb\n",
         stdin="in\r\nput",
         environment=[["A", "1 =2"]],
         timeout=60.0,
+        memory_limit=512,
+        file_size_limit=0,
         retry_policy=make_policy(),
     )
     before = Schedule.objects.filter(pk=schedule.pk).values().get()
@@ -97,6 +113,9 @@ def test_a_bad_timing_is_refused_next_to_its_box(save, typed, complaint):
         ("environment", "A=1\nnonsense", "Line 2"),
         ("command", "a\x00b", "Null"),
         ("timeout", "-1", "greater"),
+        ("memory_limit", "0", "greater than or equal to 1"),
+        ("cpu_limit", "1.5", "whole number"),
+        ("file_size_limit", "-1", "greater than or equal to 0"),
         ("queue", "typo", "No worker knows"),
     ],
 )
@@ -107,6 +126,20 @@ def test_what_cannot_be_used_is_refused_by_field(save, field, value, complaint):
 
     assert not Schedule.objects.exists()
     assert complaint in " ".join(message for found in problems(response).values() for message in found)
+
+
+def test_a_routing_key_that_no_queue_takes_is_refused_with_those_that_there_are(save, settings):
+    settings.BEATKEEPER = {"queues": ("commands", "tasks"), "topic_exchange": "tasks"}
+    asked = {"name": "job", "kind": "task", "task": "shop.tasks.sync"}
+
+    refused = save(**asked, routing_key="nowhere")
+    assert "declared are commands, tasks" in " ".join(
+        message for found in problems(refused).values() for message in found
+    )
+    assert not Schedule.objects.exists()
+
+    save(**asked, routing_key="commands")
+    assert catalog.find("job").routing_key == "commands"
 
 
 @pytest.mark.parametrize(("field", "value"), [("args", "{}"), ("kwargs", "[1]"), ("kwargs", "{nope")])
@@ -180,7 +213,7 @@ def test_saving_again_after_the_warning_replaces_the_newer_revision(root, form_d
 
 
 def test_an_edit_starts_nothing(save):
-    schedule = make_schedule()
+    schedule = make_later()
 
     save(schedule.pk, when="*/2 * * * *")
 

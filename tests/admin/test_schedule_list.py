@@ -12,7 +12,7 @@ from schedules import catalog
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from schedules.rules.states import State
-from tests.admin.conftest import count_queries, said
+from tests.admin.conftest import count_queries, form_url, said
 from tests.factories import due, make_history, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
@@ -228,3 +228,44 @@ def test_django_celery_beats_own_pages_are_gone(root):
 
     assert "django_celery_beat" not in page
     assert root.get("/admin/django_celery_beat/periodictask/").status_code == 404
+
+
+def test_a_run_that_waits_for_its_retry_is_the_last_outcome(root):
+    schedule = make_schedule()
+    make_history(schedule, [State.SUCCEEDED])
+    make_run(schedule, attempt=1, available_at=database_now() + timedelta(minutes=40))
+
+    page = root.get("/admin/schedules/schedule/").content.decode()
+    assert "next attempt in 39 min" in page
+    assert "next attempt in 39 min" in root.get(form_url(schedule.pk)).content.decode()
+
+    def listed(last: str) -> list[Schedule]:
+        return list(root.get("/admin/schedules/schedule/", {"last": last}).context["cl"].result_list)
+
+    assert listed("bad") == [schedule]
+    assert listed("good") == []
+
+
+def test_a_run_that_has_not_begun_leaves_the_last_outcome_as_it_was(root):
+    schedule = make_schedule()
+    make_history(schedule, [State.FAILED])
+    make_run(schedule)
+
+    found = root.get("/admin/schedules/schedule/", {"last": "bad"}).context["cl"].result_list
+
+    assert list(found) == [schedule]
+
+
+def test_the_page_says_whom_cron_mailed(root):
+    schedule = make_schedule(mail_to="ops@example.org,<script>")
+
+    page = root.get(form_url(schedule.pk)).content.decode()
+
+    assert "ops@example.org,&lt;script&gt;" in page
+
+
+def test_browsers_find_an_icon(root):
+    icon = root.get("/favicon.ico")
+
+    assert icon.headers["Location"] == "/static/schedules/icon.svg"
+    assert 'rel="icon"' in root.get("/admin/schedules/schedule/").content.decode()

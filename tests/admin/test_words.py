@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from schedules.admin import changes, timings, words
+from schedules.models import Attempt
 from schedules.models.schedule import FOREVER
+from schedules.rules.states import Outcome
 from schedules.rules.when import read
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -44,6 +46,13 @@ def test_lengths_have_at_most_two_units(seconds, said):
 )
 def test_distances_have_one_unit(seconds, said):
     assert words.relative(NOW + timedelta(seconds=seconds), NOW) == said
+
+
+def test_an_end_by_a_limit_is_told_by_the_limit_and_not_by_the_signal():
+    error = "Ended by its limit of 60 s of processor time."
+    attempt = Attempt(outcome=Outcome.FAILED, signal=15, error_class="over_limit", error=error)
+
+    assert words.ending(attempt) == "ended by its limit of 60 s of processor time."
 
 
 def test_moments_name_their_zone():

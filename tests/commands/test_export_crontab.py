@@ -223,6 +223,18 @@ def test_what_cron_does_not_do_is_told_beside_an_unedited_file(call, crontab):
     assert "Note: cron does not do for 2 of them: ended after 60 s." in result.err
 
 
+def test_limits_are_told_as_what_cron_does_not_do(call, crontab):
+    path = crontab("0 5 * * * x\n")
+    call("import_crontab", path)
+    rows = [row.pk for row in Schedule.objects.live()]
+    catalog.change(rows, by="ada", memory_limit=512, cpu_limit=60, file_size_limit=0)
+
+    result = call("export_crontab", "--source", path)
+
+    for clause in ("at most 512 MiB of memory", "at most 60 s of processor time", "no file above 0 MiB"):
+        assert f"Note: cron does not do for 1 of them: {clause}." in result.err
+
+
 def test_table_of_anacron_comes_back_until_it_is_edited(call, crontab):
     path = crontab("START_HOURS_RANGE=3-22\n1 5 cron.daily run-parts /etc/cron.daily\n", "anacrontab")
     call("import_crontab", path)

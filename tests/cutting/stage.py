@@ -98,5 +98,5 @@ def modes() -> dict[str, str]:
 def nobody_or_both(path: Path) -> list[str]:
     """Names whose line and schedule disagree on who runs them."""
     out = {one.text.decode() for one in cut_over_lines.taken(path.read_bytes())}
-    rows = Schedule.objects.live().exclude(source="")
+    rows = Schedule.objects.live().exclude(source="").order_by("pk")
     return [row.name for row in rows if (row.source_text in out) != (row.mode == "live")]

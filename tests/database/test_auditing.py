@@ -19,7 +19,7 @@ from schedules.models.schedule import reserved_interval
 from schedules.querysets import ScheduleQuerySet, database_now
 from tests.database.driving import Driver
 from tests.database.racing import PATIENCE, Pause, Racer
-from tests.factories import due, make_run, make_schedule
+from tests.factories import due, make_later, make_run, make_schedule
 from tests.system.cluster import wait_for
 
 pytestmark = pytest.mark.django_db
@@ -265,7 +265,7 @@ def somebody_waits_for_a_lock() -> bool:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_audit_sees_one_state_and_holds_up_nobody(monkeypatch):
-    schedule = make_schedule()
+    schedule = make_later()
     real = auditing.histories_of
 
     def meanwhile(pks):

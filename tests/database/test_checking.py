@@ -177,6 +177,8 @@ def test_without_a_broker_nobody_can_be_asked(broadcast):
 def test_only_what_was_written_since_the_request_is_its_answer(broadcast):
     schedule = make_schedule()
     look(schedule)
+    before = database_now() - timedelta(seconds=1)  # clearly: SQLite's clock counts milliseconds
+    CommandCheck.objects.update(checked_at=before)
     request = checking.ask({"commands": [schedule.pk]})
 
     assert checking.arrived(request) == []

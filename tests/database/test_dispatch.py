@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
 from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
-from schedules import catalog, dispatch, occurrences
+from schedules import catalog, dispatch, statements_dispatch, terms
 from schedules.models import Revision, Run, Schedule
-from schedules.querysets import database_now
-from tests.factories import due, make_run, make_schedule
+from schedules.outbox import Outbox
+from schedules.querysets import Doorbell, database_now
+from tests.factories import due, make_later, make_run, make_schedule, make_task_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +32,7 @@ def test_a_due_schedule_gets_a_run_and_moves_on(now, minute):
 
 
 def test_nothing_due_means_nothing_done(now):
-    make_schedule()
+    make_later()
     assert dispatch.dispatch_due(now) == 0
     assert Run.objects.count() == 0
 
@@ -124,10 +126,10 @@ def test_one_bad_row_is_set_aside_and_the_others_run(monkeypatch, now, minute):
         due(schedule, minute)
     real_plan = dispatch.occurrences._plan
 
-    def plan(row, *args, **kwargs):
-        if row.name == "bad":
+    def plan(of, *args, **kwargs):
+        if of.timing.expression == "*/2 * * * *":
             raise ArithmeticError("no such minute")
-        return real_plan(row, *args, **kwargs)
+        return real_plan(of, *args, **kwargs)
 
     monkeypatch.setattr(dispatch.occurrences, "_plan", plan)
 
@@ -170,8 +172,117 @@ def test_a_revision_that_cannot_be_read_stops_nobody_else_and_can_be_disabled(no
 
 
 def test_definitions_that_are_forgotten_in_between_are_read_again(monkeypatch, now, minute):
-    monkeypatch.setattr(occurrences, "KNOWN_LIMIT", 1)
+    monkeypatch.setattr(terms, "KNOWN_LIMIT", 1)
     for number in range(4):
         due(make_schedule(f"job {number}"), minute)
     assert dispatch.dispatch_due(now) == 4
     assert Run.objects.count() == 4
+
+
+@pytest.fixture
+def outbox():
+    box = Outbox(100)
+    box.open()
+    return box
+
+
+def test_with_an_outbox_runs_are_opened_as_queued_and_left_in_it(outbox, settings, now, minute):
+    settings.BEATKEEPER = {"redispatch_seconds": (30, 60)}
+    command, task = make_schedule("a"), make_task_schedule("b", task="x.y", cron="* * * * *")
+    for schedule in (command, task):
+        due(schedule, minute)
+
+    assert dispatch.dispatch_due(now, outbox=outbox) == 2
+
+    for run in Run.objects.all():
+        assert (run.state, run.dispatches, run.queued_at) == ("queued", 1, now)
+        assert run.redispatch_at == now + timedelta(seconds=30)
+    bells = outbox.take(10)
+    assert {(bell.name, bell.queue, bell.dispatches) for bell in bells} == {
+        ("a", "commands", 1),
+        ("b", "", 1),
+    }
+    assert {bell.run_id for bell in bells} == set(Run.objects.values_list("pk", flat=True))
+
+
+def test_what_starts_nothing_is_not_left_in_the_outbox(outbox, now, minute):
+    schedule = make_schedule(mode="shadow")
+    due(schedule, minute)
+    dispatch.dispatch_due(now, outbox=outbox)
+    assert Run.objects.get().state == "skipped"
+    assert len(outbox) == 0
+
+
+def test_while_the_broker_is_away_runs_wait_in_the_table(outbox, now, minute):
+    due(make_schedule(), minute)
+    outbox.close()
+    dispatch.dispatch_due(now, outbox=outbox)
+    assert (Run.objects.get().state, len(outbox)) == ("pending", 0)
+
+
+def test_a_full_outbox_and_a_full_queue_leave_runs_in_the_table(settings, now, minute):
+    settings.BEATKEEPER = {"doorbells": 1}
+    crowded, small = Outbox(100), Outbox(0)
+    for box in (crowded, small):
+        box.open()
+    crowded.put([Doorbell(1, 1, "other", "commands", None)])
+
+    for name, box in (("a", crowded), ("b", small)):
+        due(make_schedule(name), minute)
+        dispatch.dispatch_due(now, outbox=box)
+
+    assert set(Run.objects.values_list("state", flat=True)) == {"pending"}
+
+
+def test_schedules_of_equal_terms_are_decided_once(monkeypatch, now, minute):
+    asked = []
+    real_plan = dispatch.occurrences._plan
+
+    def plan(of, *args, **kwargs):
+        asked.append(of.timing.expression)
+        return real_plan(of, *args, **kwargs)
+
+    monkeypatch.setattr(dispatch.occurrences, "_plan", plan)
+    for number in range(5):
+        due(make_schedule(f"job {number}", command=f"echo {number}"), minute)
+    due(make_schedule("other", cron="*/2 * * * *"), minute)
+
+    assert dispatch.dispatch_due(now) == 6
+    assert sorted(asked) == ["* * * * *", "*/2 * * * *"]
+
+
+def test_a_batch_with_many_instants_is_accounted_for_as_well(monkeypatch, now, minute):
+    """After a downtime each may be due since another moment: more shapes than one statement takes."""
+    monkeypatch.setattr(statements_dispatch, "MOST_SHAPES", 2)
+    for number in range(1, 6):
+        due(make_schedule(f"job {number}", catch_up="latest"), minute - timedelta(minutes=number))
+
+    assert dispatch.dispatch_due(now) == 5
+
+    assert Run.objects.filter(state="pending").count() == 5
+    assert sum(run.missed_count for run in Run.objects.filter(reason="missed")) == 1 + 2 + 3 + 4 + 5
+    assert set(Schedule.objects.values_list("total_run_count", flat=True)) == {1}
+    assert set(Schedule.objects.values_list("next_run_at", flat=True)) == {minute + timedelta(minutes=1)}
+
+
+def test_several_runs_of_one_schedule_count_as_several(now, minute):
+    schedule = make_schedule(catch_up="all")
+    due(schedule, minute - timedelta(minutes=3))
+    dispatch.dispatch_due(now)
+    schedule.refresh_from_db()
+    assert (Run.objects.filter(state="pending").count(), schedule.total_run_count) == (4, 4)
+
+
+def test_what_will_be_due_is_learnt_ahead_in_parts(monkeypatch, django_assert_num_queries, now, minute):
+    monkeypatch.setattr(terms, "STEP", 2)
+    monkeypatch.setattr(terms, "_read_before", set())
+    for number in range(3):
+        due(make_schedule(f"job {number}", command=f"echo {uuid.uuid4()}"), minute)
+    ahead = terms.Ahead()
+
+    assert ahead.step(minute) is True
+    assert ahead.step(minute) is False
+
+    digests = dict(Revision.objects.values_list("digest", "pk"))
+    with django_assert_num_queries(0):
+        assert set(terms.learn(digests)) == set(digests)

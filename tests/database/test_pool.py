@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.db import connection, connections
 
@@ -44,3 +47,45 @@ def test_a_connection_that_was_lost_is_opened_anew(shared):
             cursor.execute("SELECT 1")
         connections["default"].errors_occurred = True
     assert used(shared) is not first
+
+
+def test_threads_that_find_none_free_wait_and_all_get_their_turn():
+    shared, most = pool.Pool(2), [0]
+    busy: set[int] = set()
+
+    def use(_):
+        with shared.connected():
+            busy.add(threading.get_ident())
+            most[0] = max(most[0], len(busy))
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT 7")
+                (found,) = cursor.fetchone()
+            busy.discard(threading.get_ident())
+        connections.close_all()
+        return found
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(use, range(200))) == {7}
+    shared.close()
+    assert most[0] <= 2
+
+
+def test_a_connection_that_cannot_be_refreshed_is_not_lost_to_the_others(shared, monkeypatch):
+    used(shared)
+    monkeypatch.setattr(pool, "FRESH_SECONDS", -1.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(type(connections["default"]), "close_if_unusable_or_obsolete", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError), shared.connected():
+            pass
+    assert used(shared)
+
+
+def test_a_warm_pool_has_its_connections_open_before_they_are_needed():
+    shared = pool.Pool(3)
+    shared.warm(2)
+    with shared.connected():
+        assert connections["default"].connection is not None
+        shared.warm(3)  # the one in use does not keep it waiting
+    with shared.connected():
+        assert connections["default"].connection is not None
+    shared.close()

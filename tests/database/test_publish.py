@@ -6,12 +6,16 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
-from schedules import publish
-from schedules.models import Run
+from schedules import dispatch, publish, reconcile
+from schedules.models import Run, Schedule
+from schedules.outbox import Outbox
 from schedules.querysets import database_now
-from tests.factories import make_run, make_schedule, make_task_schedule
+from tests.factories import claimed, due, make_run, make_schedule, make_task_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -93,8 +97,8 @@ def test_a_broker_that_is_away_leaves_everything_pending(broker):
     with pytest.raises(OperationalError):
         publish.publish_due(now)
 
-    waiting = Run.objects.filter(state="pending", available_at__gt=now, redispatch_at=None)
-    assert waiting.count() == len(runs)  # the one that did go out finds its run claimed, or not due
+    waiting = Run.objects.filter(state="pending", available_at__lte=now, redispatch_at=None)
+    assert waiting.count() == len(runs)  # in their places; the one that did go out finds its run waiting
 
 
 def test_an_undeclared_queue_is_the_problem_of_its_run_alone(broker):
@@ -151,7 +155,10 @@ def test_a_cancelled_run_is_not_sent(broker):
 
 
 def test_an_exchange_that_nobody_declared_is_the_problem_of_its_run_alone(broker):
-    make_run(make_task_schedule("lost", task="a.b", exchange="nowhere", routing_key="x"))
+    lost = make_task_schedule("lost", task="a.b")
+    PeriodicTask.objects.filter(pk=lost.pk).update(exchange="nowhere", routing_key="x")  # not by our form
+    reconcile.reconcile()
+    make_run(Schedule.objects.get(pk=lost.pk))
     make_run(make_schedule("fine"))
 
     assert publish.publish_due(database_now()) == 1
@@ -164,3 +171,89 @@ def test_headers_of_a_schedule_never_replace_those_of_the_protocol(broker):
     publish.publish_due(database_now())
     [(_, options)] = broker
     assert options["headers"] == {"colour": "blue", "periodic_task_name": "task"}
+
+
+def opened(*names, now):
+    """Runs that dispatch has opened as queued, and the outbox that holds them."""
+    outbox = Outbox(100)
+    outbox.open()
+    for name in names:
+        due(make_schedule(name), now.replace(second=0, microsecond=0))
+    dispatch.dispatch_due(now, outbox=outbox)
+    return outbox
+
+
+def test_what_dispatch_has_opened_is_rung_without_another_look_at_the_table(broker):
+    now = database_now()
+    outbox = opened("a", "b", now=now)
+
+    assert publish.publish_opened(outbox) == 2
+
+    assert sorted(run_id for run_id, _ in broker) == sorted(Run.objects.values_list("pk", flat=True))
+    assert publish.publish_due(now) == 0  # marked already
+    assert set(Run.objects.values_list("dispatches", flat=True)) == {1}
+
+
+def test_no_message_waits_for_the_database(broker, monkeypatch):
+    """Each question that is asked first makes every run of the instant a round trip later."""
+    outbox = opened("a", "b", now=database_now())
+    asked_before = []
+
+    def send(bells):
+        asked_before.append(len(captured))
+        return []
+
+    monkeypatch.setattr(publish, "_send_alike", send)
+    with CaptureQueriesContext(connection) as captured:
+        publish.publish_opened(outbox)
+
+    assert asked_before == [0]
+    assert len(captured) == 1  # what is outstanding, for the next
+
+
+def test_a_broker_that_fails_sends_all_that_is_opened_back_to_the_table(broker):
+    now = database_now()
+    outbox = opened("a", "b", "c", now=now)
+    broker.fail = dict.fromkeys(Run.objects.values_list("pk", flat=True), OperationalError("refused"))
+
+    with pytest.raises(OperationalError):
+        publish.publish_opened(outbox, limit=1)
+
+    waiting = Run.objects.filter(state="pending", available_at__lte=now, redispatch_at=None)
+    assert waiting.count() == 3
+    assert (len(outbox), outbox.has_room) == (0, False)
+    broker.fail = {}
+    assert publish.publish_due(now + timedelta(seconds=10), outbox=outbox) == 3
+    assert outbox.has_room  # the broker takes messages again
+
+
+def test_a_beat_that_stops_leaves_what_it_has_opened_to_the_others(broker):
+    now = database_now()
+    publish.give_back(opened("a", "b", now=now))
+    assert publish.publish_due(now) == 2
+
+
+def test_what_a_killed_beat_had_opened_is_rung_when_its_message_counts_as_lost(broker, settings):
+    settings.BEATKEEPER = {"redispatch_seconds": (30, 60)}
+    now = database_now()
+    opened("a", now=now)  # and the process is gone
+
+    assert publish.publish_due(now + timedelta(seconds=29)) == 0
+    assert publish.publish_due(now + timedelta(seconds=30)) == 1
+    assert Run.objects.get().dispatches == 2
+
+
+def test_a_run_that_was_claimed_meanwhile_is_not_sent_back(broker):
+    now = database_now()
+    outbox = opened("a", now=now)
+    claimed(Run.objects.get())
+    publish.give_back(outbox)
+    assert Run.objects.get().state == "running"
+
+
+def test_outstanding_messages_are_counted_once_a_second(broker, django_assert_max_num_queries):
+    now = database_now()
+    outbox = Outbox(10)
+    publish.publish_due(now, outbox=outbox)
+    with django_assert_max_num_queries(2):  # what is pending, and what is overdue
+        publish.publish_due(now, outbox=outbox)

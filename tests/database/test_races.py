@@ -1,38 +1,115 @@
-"""Each race of the transition table, with two real connections: whoever comes first, the rows stay right."""
+"""The races of the transition table, with two real connections: whoever comes first, the rows stay right.
+
+Each race and its tests; those about occurrences are here, the others where the head of a group says.
+`racing.meet` brings both sides into all four orders: each holds its lock while the other comes, each
+has read before the other writes. What a worker left in its spool races in tests/worker.
+
+    occurrences (T1), this module
+      two beats, one due row            test_two_beats_give_each_due_instant_one_run
+                                        test_two_beats_and_one_due_row_make_one_run
+      two beats, a one-off              test_two_beats_give_a_one_off_its_one_run
+      beat dies before its commit       test_a_beat_that_dies_before_its_commit_has_done_nothing
+      beat, edit                        test_beat_against_edit_accounts_for_the_instant_under_the_old_revision
+                                        test_an_edit_reads_the_clock_when_it_has_the_lock
+      beat, pause | disable | delete    test_beat_against_what_stops_a_schedule_accounts_for_what_was_due
+      beat, reconcile                   test_beat_against_reconcile_uses_the_revision_of_the_instant
+      beat, manual run                  test_a_manual_run_and_a_dispatch_do_not_disturb_each_other
+      two editors                       test_two_edits_of_one_schedule_both_stay
+      two workers, one boot             test_two_workers_that_see_one_boot_start_one_run
+      the table repeats the rule        test_the_table_itself_refuses_two_runs_of_one_instant
+    messages (T2, T2e, and to another codebase: sent, T9), test_races_of_messages
+      two publishers                    test_two_publishers_send_each_message_once
+                                        test_runs_that_another_publisher_holds_are_passed_by
+      beat dies after T1, before T2     test_what_a_dead_beat_had_decided_is_sent_by_another
+      beat dies after T2, no message    test_a_beat_that_dies_before_the_message_leaves_it_to_redispatch
+      beat dies after the message       test_a_beat_that_dies_after_the_message_has_sent_it
+      beat dies with bells unrung       test_a_beat_that_dies_with_bells_unrung_leaves_them_to_redispatch
+      two beats that ring at once       test_two_beats_that_ring_at_once_leave_each_run_to_one_of_them
+      bell, another beat's redispatch   test_a_bell_unrung_for_long_takes_back_nothing_that_another_beat_rang
+      bell, cancel                      test_a_run_that_is_cancelled_before_its_bell_rings_starts_nothing
+      message before its mark           test_a_bell_is_left_for_the_publisher_only_when_its_run_is_committed
+                                        test_a_message_goes_out_only_when_its_mark_is_committed
+      half a batch went out             test_a_message_out_before_the_broker_failed_starts_its_run_once
+      T2e, claim                        test_a_message_that_came_through_after_all_is_not_taken_back
+                                        test_giving_back_against_a_claim_leaves_one_truth
+      T2e, a later dispatch             test_a_later_dispatch_is_not_taken_back_by_an_earlier_failure
+      T2e, cancel                       test_giving_back_against_cancel_never_revives_a_run
+      redispatch, claim                 test_redispatch_against_a_claim_never_queues_what_executes
+      redispatch, cancel                test_redispatch_against_cancel_rings_for_nothing_that_is_over
+      sent, sent                        test_two_beats_that_sent_one_message_record_it_once
+      sent, cancel                      test_the_record_of_a_message_against_cancel_leaves_one_truth
+      heard, heard                      test_two_beats_that_hear_of_one_end_record_one
+    attempts (T3 to T6, T8), test_races_of_attempts
+      double message                    test_a_doubled_message_starts_nothing_whenever_it_comes
+      two workers, one run              test_two_workers_and_one_run_make_one_attempt
+      claim, cancel                     test_cancel_against_claim_leaves_one_truth
+      claim, delete                     test_delete_against_claim_cancels_only_what_waits
+      claim, pause                      test_a_pause_stops_no_run_that_is_being_claimed
+      claim, edit                       test_a_claim_beside_an_edit_executes_the_revision_of_its_run
+      claim, hasten                     test_hasten_against_claim_makes_one_attempt
+      claim, claim of the same schedule test_two_runs_of_a_schedule_that_may_not_overlap
+      retry due, manual run             test_a_retry_that_is_due_against_a_manual_run
+      overlap insert, finish            test_a_claim_waits_for_the_finish_that_makes_room
+                                        test_a_claim_beside_a_finish_that_is_rolled_back_is_an_overlap
+      finish, cancel                    test_finish_against_cancel_never_reopens_a_finished_run
+      retry, cancel                     test_retry_against_cancel_ends_cancelled
+                                        test_a_run_that_fails_between_the_two_looks_of_a_cancel_is_cancelled
+      finish, finish                    test_a_result_that_is_recorded_twice_counts_once
+      worker dies in its claim          test_a_worker_that_dies_in_its_claim_has_claimed_nothing
+      claim, its own row deleted        test_a_worker_whose_row_is_deleted_claims_nothing
+    lost workers (T7), test_races_of_rescue
+      finish, rescue                    test_finish_against_rescue_has_one_winner
+      retry, rescue                     test_retry_against_rescue_has_one_winner
+      two rescuers, one run             test_two_rescuers_rescue_once
+      heartbeat, rescue                 test_a_heartbeat_against_the_verdict
+      cancel, rescue                    test_cancel_against_rescue_never_repeats_the_run
+      fence after SIGCONT               test_the_fence_holds_when_a_lost_worker_comes_back
+      rescuer stopped, next worker      test_a_rescuer_that_was_stopped_leaves_the_run_to_its_next_worker
+      parent, beat                      test_the_parent_of_a_dead_child_against_beat
+      database return, rescuer          test_a_rescuer_that_gets_its_database_back_waits_a_whole_lease
+      SIGSTOP of the rescuer            test_a_rescuer_that_was_paused_waits_a_whole_lease
+                                        test_a_rescuer_that_starts_late_waits_a_whole_lease
+      clock jump, beat | rescuer        test_nothing_is_claimed_while_the_clock_is_in_doubt
+                                        test_a_rescuer_rescues_nobody_while_the_clock_is_in_doubt
+      disown, claim under way           test_a_claim_that_is_under_way_is_not_disowned
+      disown, late answer of a claim    test_a_claim_whose_answer_is_late_is_not_disowned
+                                        test_a_claim_whose_answer_never_came_is_disowned_at_the_second_heartbeat
+      disown, finish                    test_disown_against_finish_has_one_winner
+      prune, late result                test_a_result_that_comes_after_its_run_was_pruned_changes_nothing
+      prune, finish | rescue            test_pruning_against_the_end_of_a_run_never_takes_an_active_one
+      prune, run again                  test_pruning_against_run_again_loses_no_request
+"""
 
 from __future__ import annotations
 
-import contextlib
-import uuid
-from dataclasses import replace
+import re
+import sys
 from datetime import timedelta
 
 import pytest
-from celery import current_app
 from django.db import IntegrityError, connection
+from django_celery_beat.models import PeriodicTask
 
-from schedules import catalog, dispatch, execute, occurrences, operate, publish, rescue
-from schedules.errors import NotPossible
-from schedules.models import Attempt, AttemptOutput, Run, Schedule, Worker
-from schedules.querysets import RunQuerySet, database_now
-from schedules.rules.states import FINAL, Outcome, State
-from schedules.work import Ended
-from tests.database.racing import PATIENCE, Pause, Racer, together
-from tests.factories import claimed, due, make_policy, make_run, make_schedule, make_worker
+from schedules import catalog, dispatch, occurrences, operate, reconcile
+from schedules.models import Revision, Run, Schedule
+from schedules.models.schedule import FOREVER
+from schedules.querysets import database_now
+from schedules.rules.states import State
+from tests.database import test_races_of_attempts, test_races_of_messages, test_races_of_rescue
+from tests.database.racing import PATIENCE, Held, Order, Pause, Racer, meet
+from tests.factories import due, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SUCCEEDED = Ended(outcome=Outcome.SUCCEEDED, exit_code=0)
-FAILED = Ended(outcome=Outcome.FAILED, exit_code=75)
+in_every_order = pytest.mark.parametrize("order", Order)
 
 
 @pytest.fixture
-def sent(monkeypatch):
-    """Run ids of messages instead of a broker."""
-    ids: list[int] = []
-    send = lambda producer, name, message, **_: ids.append(message.body[0][0])  # noqa: E731
-    monkeypatch.setattr(current_app.amqp, "send_task_message", send)
-    return ids
+def schedule(minute):
+    """Due once at `minute`, and then not for a long time: nothing falls due while a test runs."""
+    schedule = make_schedule(cron=f"{minute.minute} {minute.hour} * * *")
+    due(schedule, minute)
+    return schedule
 
 
 def test_two_beats_give_each_due_instant_one_run(monkeypatch, now, minute):
@@ -52,255 +129,150 @@ def test_two_beats_give_each_due_instant_one_run(monkeypatch, now, minute):
     assert Run.objects.count() == 5
 
 
-def test_dispatch_while_an_editor_holds_the_row_accounts_for_the_instant_once(monkeypatch, now, minute):
-    schedule = make_schedule(cron="* * * * *")
-    due(schedule, minute)
-    pause = Pause(catalog.revisions.apply)
-    monkeypatch.setattr(catalog.revisions, "apply", pause)
+@in_every_order
+def test_two_beats_and_one_due_row_make_one_run(order, schedule, now, minute):
+    beats = [lambda: dispatch.dispatch_due(now, by="first"), lambda: dispatch.dispatch_due(now, by="second")]
 
-    editor = Racer(lambda: catalog.change([schedule.pk], by="me", cron="0 0 1 1 *"))
-    assert pause.reached.wait(PATIENCE)
-    beat = Racer(lambda: dispatch.dispatch_due(now))
-    pause.go.set()
-    assert (editor.result, beat.result in (0, 1)) == (editor.result, True)
+    assert sorted(meet(order, *beats)) == [0, 1]
 
     run = Run.objects.get()
-    assert run.scheduled_for == minute or run.scheduled_for < now
-    assert run.revision is not None
-    assert run.revision.number == 1
+    assert (run.scheduled_for, run.decided_by) == (minute, "first" if order.first_wins else "second")
     schedule.refresh_from_db()
-    assert schedule.next_run_at is not None
+    assert schedule.total_run_count == 1
     assert schedule.next_run_at > now
+
+
+def test_a_row_that_another_beat_holds_is_passed_by_and_not_waited_for(schedule, now):
+    held = Held(lambda: dispatch.dispatch_due(now))
+    second = Racer(lambda: dispatch.dispatch_due(now))
+
+    if connection.vendor == "postgresql":  # elsewhere there is one writer at a time
+        assert second.result == 0
+    assert held.commit() == 1
+    assert second.result == 0
+
+
+@in_every_order
+def test_two_beats_give_a_one_off_its_one_run(order, now, minute):
+    schedule = make_schedule(one_off=True)
+    due(schedule, minute)
+
+    meet(order, lambda: dispatch.dispatch_due(now), lambda: dispatch.dispatch_due(now))
+
+    assert Run.objects.count() == 1
+    schedule.refresh_from_db()
+    assert (schedule.enabled, schedule.next_run_at, schedule.revision.number) == (False, None, 2)
+
+
+def test_a_beat_that_dies_before_its_commit_has_done_nothing(schedule, now, minute):
+    held = Held(lambda: dispatch.dispatch_due(now, by="dead"))
+    held.roll_back()
+    assert Run.objects.count() == 0
+    schedule.refresh_from_db()
+    assert (schedule.next_run_at, schedule.total_run_count) == (minute, 0)
+
+    assert dispatch.dispatch_due(now, by="alive") == 1
+    assert Run.objects.get().decided_by == "alive"
+
+
+def _is_accounted_for_under_the_first_revision(minute):
+    run = Run.objects.get()
+    return (run.scheduled_for, run.revision.number, run.trigger) == (minute, 1, "schedule")
+
+
+@in_every_order
+def test_beat_against_edit_accounts_for_the_instant_under_the_old_revision(order, schedule, now, minute):
+    new_year = "0 0 1 1 *"
+
+    meet(
+        order,
+        lambda: dispatch.dispatch_due(now),
+        lambda: catalog.change([schedule.pk], by="me", cron=new_year),
+    )
+
+    assert _is_accounted_for_under_the_first_revision(minute)
+    schedule.refresh_from_db()
+    assert (schedule.cron, schedule.revision.number, schedule.total_run_count) == (new_year, 2, 1)
     assert (schedule.next_run_at.month, schedule.next_run_at.day) == (1, 1)
 
 
-def test_a_manual_run_and_a_dispatch_do_not_disturb_each_other(now, minute):
-    schedule = make_schedule()
-    due(schedule, minute)
+def test_an_edit_reads_the_clock_when_it_has_the_lock(schedule, now):
+    """What a beat decided while the edit waited for its row must not lie after the edit."""
+    held = Held(lambda: dispatch.dispatch_due(now))
+    editor = Racer(lambda: catalog.change([schedule.pk], by="me", command="false"))
+    editor.waits()
+    decided_at = database_now()
+    held.commit()
+    assert editor.result
 
-    together(lambda: dispatch.dispatch_due(now), lambda: operate.run_now(schedule, by="me"))
-
-    triggers = sorted(Run.objects.values_list("trigger", flat=True))
-    assert triggers in (["manual", "schedule"], ["manual"])  # a beat passes by a row that is held
-    dispatch.dispatch_due(now)
-    assert sorted(Run.objects.values_list("trigger", flat=True)) == ["manual", "schedule"]
-
-
-def test_two_publishers_send_each_message_once(monkeypatch, sent):
-    for number in range(4):
-        make_run(make_schedule(f"job {number}"))
-    pause = Pause(RunQuerySet.take_for_publishing)
-    monkeypatch.setattr(RunQuerySet, "take_for_publishing", pause)
-    now = database_now()
-
-    first = Racer(lambda: publish.publish_due(now))
-    assert pause.reached.wait(PATIENCE)
-    second = Racer(lambda: publish.publish_due(now))
-    pause.go.set()
-    assert first.result + second.result == 4
-    assert sorted(sent) == sorted(Run.objects.values_list("pk", flat=True))
-    assert set(Run.objects.values_list("dispatches", flat=True)) == {1}
+    assert Revision.objects.get(number=2).changed_at >= decided_at
 
 
-def test_runs_that_another_publisher_holds_are_passed_by(monkeypatch):
-    make_run(make_schedule())
-    pause = Pause(RunQuerySet.take_for_publishing)
-    monkeypatch.setattr(RunQuerySet, "take_for_publishing", pause)
-
-    first = Racer(_taken)
-    assert pause.reached.wait(PATIENCE)  # in its transaction
-    second = Racer(_taken)
-    if connection.vendor == "postgresql":  # elsewhere the second waits for the first to commit
-        assert second.result == []
-    pause.go.set()
-
-    assert len(first.result) == 1
-    assert second.result == []
-    assert Run.objects.get().dispatches == 1
+STOPPING = {
+    "pause": lambda pk: catalog.pause([pk], by="me"),
+    "disable": lambda pk: catalog.disable([pk], by="me"),
+    "delete": lambda pk: catalog.delete([pk], by="me"),
+}
 
 
-def test_a_message_that_came_through_after_all_is_not_taken_back():
-    run = make_run(make_schedule())
-    bells = _taken()
-    claimed(run)  # the worker was quicker than the error
+@in_every_order
+@pytest.mark.parametrize("verb", STOPPING)
+def test_beat_against_what_stops_a_schedule_accounts_for_what_was_due(verb, order, schedule, now, minute):
+    meet(order, lambda: dispatch.dispatch_due(now), lambda: STOPPING[verb](schedule.pk))
 
-    assert Run.objects.unpublish(bells, available_at=database_now()) == 0
-    run.refresh_from_db()
-    assert run.state == State.RUNNING
-
-
-def test_a_later_dispatch_is_not_taken_back_by_an_earlier_failure():
-    run = make_run(make_schedule())
-    early = _taken()
-    Run.objects.filter(pk=run.pk).update(redispatch_at=database_now())
-    _taken()
-
-    assert Run.objects.unpublish(early, available_at=database_now()) == 0
-    run.refresh_from_db()
-    assert (run.state, run.dispatches) == (State.QUEUED, 2)
+    assert _is_accounted_for_under_the_first_revision(minute)
+    assert Run.objects.get().state == (State.CANCELLED if verb == "delete" else State.PENDING)
+    schedule.refresh_from_db()
+    assert schedule.next_run_at in (None, FOREVER)
+    assert dispatch.dispatch_due(now + timedelta(days=400)) == 0
 
 
-def test_two_workers_and_one_run_make_one_attempt():
-    run = make_run(make_schedule())
-    workers = [make_worker("a"), make_worker("b")]
+@in_every_order
+def test_beat_against_reconcile_uses_the_revision_of_the_instant(order, schedule, now, minute):
+    PeriodicTask.objects.filter(pk=schedule.pk).update(description="changed elsewhere", queue="tasks")
 
-    found = together(*[lambda worker=worker: execute.claim(run.pk, worker) for worker in workers])
+    meet(order, lambda: dispatch.dispatch_due(now), reconcile.reconcile)
 
-    assert sum(claim is not None for claim in found) == 1
-    assert Attempt.objects.count() == 1
-
-
-def test_a_run_that_is_to_be_cancelled_is_not_started():
-    run = make_run(make_schedule(), cancel_requested=True)
-    assert execute.claim(run.pk, make_worker()) is None
-    assert Attempt.objects.count() == 0
+    assert _is_accounted_for_under_the_first_revision(minute)
+    schedule.refresh_from_db()
+    assert schedule.revision.number == 2
+    assert schedule.next_run_at > now
 
 
-def test_overlap_skip_lets_one_of_two_runs_execute():
-    schedule = make_schedule(overlap="skip")
-    runs = [make_run(schedule), make_run(schedule)]
-    workers = [make_worker("a"), make_worker("b")]
+def test_a_manual_run_and_a_dispatch_do_not_disturb_each_other(schedule, now):
+    for order in Order:
+        schedule.runs.all().delete()
+        due(schedule, now.replace(second=0))
 
-    together(
-        *[
-            lambda run=run, worker=worker: execute.claim(run.pk, worker)
-            for run, worker in zip(runs, workers, strict=True)
-        ]
+        meet(order, lambda: dispatch.dispatch_due(now), lambda: operate.run_now(schedule, by="me"))
+
+        dispatch.dispatch_due(now)  # a beat passes by a row that is held
+        assert sorted(Run.objects.values_list("trigger", flat=True)) == ["manual", "schedule"]
+
+
+@in_every_order
+def test_two_edits_of_one_schedule_both_stay(order, schedule):
+    meet(
+        order,
+        lambda: catalog.change([schedule.pk], by="first", command="echo mine"),
+        lambda: catalog.change([schedule.pk], by="second", timeout=60),
     )
 
-    assert sorted(Run.objects.values_list("state", "reason")) == [("running", ""), ("skipped", "overlap")]
+    schedule.refresh_from_db()
+    assert (schedule.command, schedule.timeout, schedule.revision.number) == ("echo mine", 60, 3)
+    last = schedule.revision.definition
+    assert (last["command"], last["timeout"]) == ("echo mine", 60)
 
 
-def test_a_retry_that_may_not_overlap_waits_instead_of_being_skipped():
-    schedule = make_schedule(overlap="skip", retry_policy=make_policy())
-    retrying = make_run(schedule)
-    execute.finish(claimed(retrying), FAILED)
-    claimed(make_run(schedule))
+@in_every_order
+def test_two_workers_that_see_one_boot_start_one_run(order):
+    make_schedule(cron="@reboot")
+    boot = {"host": "here", "boot_id": "b", "booted_at": database_now(), "queues": ["commands"]}
 
-    assert execute.claim(retrying.pk, make_worker("b")) is None
-    retrying.refresh_from_db()
-    assert retrying.state == State.PENDING
-    assert retrying.available_at > database_now()
+    started = meet(order, lambda: operate.note_boot(**boot), lambda: operate.note_boot(**boot))
 
-
-def test_finish_against_rescue_has_one_winner():
-    for _ in range(5):
-        worker = make_worker(stopped_at=database_now())
-        claim = claimed(make_run(make_schedule(str(uuid.uuid4()))), worker)
-
-        won, rescued = together(
-            lambda claim=claim: execute.finish(claim, SUCCEEDED),
-            lambda worker=worker: rescue.rescue_worker(worker, what="tests"),
-        )
-
-        claim.run.refresh_from_db()
-        assert (won, rescued) in ((True, 0), (False, 1))
-        assert claim.run.state == (State.SUCCEEDED if won else State.LOST)
-        assert Attempt.objects.get(run=claim.run).outcome == ("succeeded" if won else "worker_lost")
-
-
-def test_a_heartbeat_that_comes_before_the_verdict_saves_the_run():
-    worker = make_worker()
-    claim = claimed(make_run(make_schedule()), worker)
-    stale = Worker.objects.get(pk=worker.pk)
-    Worker.objects.beat(worker.pk)
-
-    assert rescue.rescue_worker(stale, what="tests") == 0
-    claim.run.refresh_from_db()
-    assert claim.run.state == State.RUNNING
-
-
-def test_two_rescuers_rescue_once():
-    worker = make_worker(stopped_at=database_now())
-    claimed(make_run(make_schedule(on_worker_lost="retry")), worker)
-
-    rescued = together(*[lambda: rescue.rescue_worker(worker, what="tests")] * 2)
-
-    assert sorted(rescued) == [0, 1]
-    assert Run.objects.get().state == State.PENDING
-
-
-def test_the_fence_holds_when_a_lost_worker_comes_back():
-    worker = make_worker(stopped_at=database_now())
-    run = make_run(make_schedule(on_worker_lost="retry"))
-    late = claimed(run, worker)
-    rescue.rescue_worker(worker, what="tests")
-    second = claimed(run, make_worker("second"))
-
-    printed = replace(SUCCEEDED, head=(("stdout", "late"),), bytes_seen=4)
-    assert execute.finish(late, printed) is False
-    run.refresh_from_db()
-    assert not AttemptOutput.objects.exists()
-    assert (run.state, run.token) == (State.RUNNING, second.attempt.token)
-    first = Attempt.objects.get(run=run, number=1)
-    assert first.outcome == "worker_lost"
-    assert "succeeded" in first.late_result
-
-
-def test_cancel_against_claim_leaves_one_truth():
-    for _ in range(5):
-        run = make_run(make_schedule(str(uuid.uuid4())))
-        worker = make_worker()
-
-        claim, _ = together(
-            lambda run=run, worker=worker: execute.claim(run.pk, worker),
-            lambda run=run: operate.cancel(Run.objects.get(pk=run.pk), by="me"),
-        )
-
-        run.refresh_from_db()
-        if claim is None:
-            assert (run.state, run.attempts.count()) == (State.CANCELLED, 0)
-        else:
-            assert (run.state, run.cancel_requested) == (State.RUNNING, True)
-
-
-def test_cancel_against_finish_never_reopens_a_finished_run():
-    for _ in range(5):
-        claim = claimed(make_run(make_schedule(str(uuid.uuid4()))))
-
-        won, _ = together(
-            lambda claim=claim: execute.finish(claim, SUCCEEDED),
-            lambda claim=claim: _cancel_or_not_possible(claim.run),
-        )
-
-        claim.run.refresh_from_db()
-        assert won
-        assert claim.run.state == State.SUCCEEDED
-
-
-def test_cancel_against_retry_ends_cancelled_whoever_is_first():
-    schedule = make_schedule(retry_policy=make_policy(delays=[60]))
-    claim = claimed(make_run(schedule))
-
-    together(
-        lambda: execute.finish(claim, FAILED),
-        lambda: operate.cancel(Run.objects.get(pk=claim.run.pk), by="me"),
-    )
-
-    claim.run.refresh_from_db()
-    assert (claim.run.state, claim.run.reason) == (State.CANCELLED, "cancelled_by_user")
-
-
-def test_a_cancel_request_that_comes_before_the_failure_forbids_the_retry():
-    claim = claimed(make_run(make_schedule(retry_policy=make_policy())))
-    operate.cancel(claim.run, by="me")
-
-    assert execute.finish(claim, FAILED)
-
-    attempt = Attempt.objects.get()
-    assert (attempt.outcome, attempt.decision_rule) == ("failed", "cancelled")
-    assert Run.objects.get().state == State.CANCELLED
-
-
-def test_deleting_against_claiming_cancels_only_what_waits():
-    schedule = make_schedule()
-    waiting, running = make_run(schedule), make_run(schedule)
-    claimed(running)
-
-    catalog.delete([schedule.pk], by="me")
-
-    states = dict(Run.objects.values_list("pk", "state"))
-    assert states == {waiting.pk: State.CANCELLED, running.pk: State.RUNNING}
+    assert started == ((1, 0) if order.first_wins else (0, 1))
+    assert Run.objects.count() == 1
 
 
 def test_the_table_itself_refuses_two_runs_of_one_instant(minute):
@@ -308,14 +280,6 @@ def test_the_table_itself_refuses_two_runs_of_one_instant(minute):
     run = make_run(schedule, trigger="schedule", scheduled_for=minute)
     with pytest.raises(IntegrityError):
         make_run(schedule, trigger="catch_up", scheduled_for=run.scheduled_for)
-
-
-def test_the_table_itself_refuses_a_second_exclusive_execution():
-    schedule = make_schedule(overlap="skip")
-    first, second = make_run(schedule), make_run(schedule)
-    claimed(first)
-    with pytest.raises(IntegrityError):
-        Run.objects.start(second.pk, worker=make_worker("b"), token=uuid.uuid4())
 
 
 def test_opening_the_same_instant_twice_returns_it_once():
@@ -332,31 +296,10 @@ def test_another_constraint_is_not_swallowed_by_the_conflict_target():
         Run.objects.open([row | {"state": State.SUCCEEDED}])  # final, but not finished
 
 
-def test_final_states_are_never_left():
-    run = make_run(make_schedule())
-    for state in sorted(FINAL):
-        Run.objects.filter(pk=run.pk).update(state=state, finished_at=database_now(), token=None)
-        assert execute.claim(run.pk, make_worker(state)) is None
-        assert not Run.objects.skip(run, reason="overlap", detail="")
-        assert not Run.objects.finish(run.pk, uuid.uuid4(), state=State.FAILED)
-        assert not Run.objects.hasten(run.pk)
-        assert not Run.objects.cancel_waiting(reason="x", detail="")
-        run.refresh_from_db()
-        assert run.state == state
-
-
-def _taken():
-    from django.db import transaction
-
-    with transaction.atomic():
-        return Run.objects.take_for_publishing(
-            database_now() + timedelta(seconds=1), limit=10, full=(), delays=(30, 60)
-        )
-
-
-def _cancel_or_not_possible(run: Run) -> None:
-    with contextlib.suppress(NotPossible):
-        operate.cancel(Run.objects.get(pk=run.pk), by="me")
+def test_the_table_names_tests_that_there_are():
+    modules = (sys.modules[__name__], test_races_of_messages, test_races_of_attempts, test_races_of_rescue)
+    there = {name for module in modules for name in vars(module)}
+    assert set(re.findall(r"\btest_(?!races)\w+", __doc__)) <= there
 
 
 def test_the_engine_under_test_is_the_one_that_was_asked_for():

@@ -54,8 +54,25 @@ def test_the_same_thing_saved_at_every_deploy_leaves_one_revision():
 def test_nothing_changed_means_nothing_touched(django_assert_num_queries):
     make_periodic()
     reconcile.reconcile()
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert reconcile.reconcile() == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_no_comparison_takes_in_more_than_a_window(monkeypatch, count):
+    """PostgreSQL keeps the material of a whole comparison: over all schedules it ran out of memory."""
+    monkeypatch.setattr(reconcile, "WINDOW", 2)
+    for number in range(count):
+        make_periodic(f"theirs {number}")
+    reconcile.reconcile()
+
+    taken_in = [Schedule.objects.filter(window).count() for window in reconcile._windows()]
+    assert sum(taken_in) == count
+    assert max(taken_in) <= 2
+
+    PeriodicTask.objects.update(args="[1]")
+    assert reconcile.reconcile() == count
+    assert reconcile.reconcile() == 0
 
 
 def test_a_bulk_update_is_found_and_moves_the_next_run():

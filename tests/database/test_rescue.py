@@ -6,7 +6,6 @@ import pytest
 
 from schedules import rescue
 from schedules.models import Attempt, Revision, Run, Worker
-from schedules.querysets import database_now
 from schedules.rules.states import Outcome
 from tests.factories import claimed, make_policy, make_run, make_schedule, make_worker
 
@@ -32,13 +31,20 @@ def watch(clock, settings):
     return rescue.Watch(monotonic=clock)
 
 
+def rescued_within(watch, clock, seconds, *, meanwhile=lambda: None) -> int:
+    """How many runs a beat rescues that looks now, and then every ten seconds or so."""
+    count, end = rescue.rescue_lost(watch), clock.seconds + seconds
+    while clock.seconds < end:
+        clock.seconds += min(10, end - clock.seconds)
+        meanwhile()
+        count += rescue.rescue_lost(watch)
+    return count
+
+
 def test_a_worker_is_gone_when_its_heartbeat_has_not_moved_for_a_lease(watch, clock):
     claimed(make_run(make_schedule()))
-    assert rescue.rescue_lost(watch) == 0
-    clock.seconds += 59
-    assert rescue.rescue_lost(watch) == 0
-    clock.seconds += 1
-    assert rescue.rescue_lost(watch) == 1
+    assert rescued_within(watch, clock, 59) == 0
+    assert rescued_within(watch, clock, 1) == 1
 
     run, attempt = Run.objects.get(), Attempt.objects.get()
     assert (run.state, run.reason, run.token) == ("lost", "worker_lost", None)
@@ -49,21 +55,67 @@ def test_a_worker_is_gone_when_its_heartbeat_has_not_moved_for_a_lease(watch, cl
 def test_a_moving_heartbeat_keeps_the_run(watch, clock):
     claim = claimed(make_run(make_schedule()))
     for _ in range(5):
-        assert rescue.rescue_lost(watch) == 0
-        clock.seconds += 50
+        assert rescued_within(watch, clock, 50) == 0
         Worker.objects.beat(claim.attempt.worker_id)
 
 
 def test_after_an_outage_everybody_gets_a_whole_lease_again(watch, clock):
     claimed(make_run(make_schedule()))
-    rescue.rescue_lost(watch)
-    clock.seconds += 59
+    rescued_within(watch, clock, 59)
     watch.forget()
-    rescue.rescue_lost(watch)
-    clock.seconds += 59
-    assert rescue.rescue_lost(watch) == 0
-    clock.seconds += 1
-    assert rescue.rescue_lost(watch) == 1
+    assert rescued_within(watch, clock, 59) == 0
+    assert rescued_within(watch, clock, 1) == 1
+
+
+@pytest.mark.parametrize("pause", [31, 300, 7200])
+def test_after_a_pause_of_the_rescuer_everybody_gets_a_whole_lease_again(watch, clock, pause):
+    """It was stopped, or the database took as long to answer: it cannot tell who was cut off meanwhile."""
+    claimed(make_run(make_schedule()))
+    rescued_within(watch, clock, 59)
+    clock.seconds += pause
+    assert rescued_within(watch, clock, 59) == 0
+    assert rescued_within(watch, clock, 1) == 1
+
+
+def test_a_rescuer_that_was_stopped_between_look_and_verdict_wrongs_nobody(watch, clock, monkeypatch):
+    claim = claimed(make_run(make_schedule()))
+    rescued_within(watch, clock, 59)
+    silent = watch.silent
+
+    def stopped_after_the_look(workers):
+        gone = silent(workers)
+        Worker.objects.beat(claim.attempt.worker_id)  # while this process was stopped
+        return gone
+
+    monkeypatch.setattr(watch, "silent", stopped_after_the_look)
+    assert rescued_within(watch, clock, 1) == 0
+
+    # And it must not have said that the worker stopped: another beat would believe it at once.
+    assert Worker.objects.alive().count() == 1
+    assert rescue.rescue_lost(rescue.Watch(monotonic=clock)) == 0
+    assert Run.objects.get().state == "running"
+
+
+def test_a_worker_that_is_gone_is_marked_as_stopped(watch, clock):
+    claimed(make_run(make_schedule()))
+    rescued_within(watch, clock, 60)
+    assert not Worker.objects.alive().exists()
+
+
+def test_each_process_of_a_prefork_worker_has_a_heartbeat_of_its_own(watch, clock):
+    dead, alive = make_worker("tasks", pid=71, parent_pid=70), make_worker("tasks", pid=72, parent_pid=70)
+    lost, kept = claimed(make_run(make_schedule("a")), dead), claimed(make_run(make_schedule("b")), alive)
+    assert rescued_within(watch, clock, 60, meanwhile=lambda: Worker.objects.beat(alive.pk)) == 1
+    states = dict(Run.objects.values_list("pk", "state"))
+    assert (states[lost.run.pk], states[kept.run.pk]) == ("lost", "running")
+
+
+def test_a_task_that_did_not_heed_the_stop_of_its_worker_was_interrupted():
+    claim, other = claimed(make_run(make_schedule("a"))), claimed(make_run(make_schedule("b")))
+    assert rescue.rescue_deaf([claim.attempt.token]) == 1
+    run = Run.objects.get(pk=claim.run.pk)
+    assert (run.state, run.reason, run.attempts.get().outcome) == ("lost", "worker_stopped", "interrupted")
+    assert Run.objects.get(pk=other.run.pk).state == "running"
 
 
 def test_times_in_the_database_do_not_count(watch):
@@ -88,7 +140,8 @@ def test_retry_where_the_schedule_says_so_and_three_times_at_most(watch):
     run = make_run(make_schedule(on_worker_lost="retry"))
     decisions = []
     for _ in range(3):
-        claim = claimed(run, make_worker(stopped_at=database_now()))
+        claim = claimed(run, worker := make_worker())
+        Worker.objects.stop(worker.pk)
         rescue.rescue_lost(watch)
         run.refresh_from_db()
         decisions.append((Attempt.objects.get(pk=claim.attempt.pk).decision, run.state))
@@ -140,15 +193,29 @@ def test_a_run_that_its_live_worker_never_began_is_rescued():
 
 
 def test_one_run_that_cannot_be_read_does_not_keep_the_others_waiting(watch):
-    worker = make_worker(stopped_at=database_now())
+    worker = make_worker()
     bad, good = make_run(make_schedule("bad")), make_run(make_schedule("good"))
     for run in (bad, good):
         claimed(run, worker)
+    Worker.objects.stop(worker.pk)
     definition = bad.revision.definition | {"on_worker_lost": "pray"}
     Revision.objects.filter(pk=bad.revision_id).update(definition=definition)
 
     assert rescue.rescue_lost(watch) == 2
     assert set(Run.objects.values_list("state", flat=True)) == {"lost"}
+
+
+def test_what_a_worker_begins_after_it_was_taken_for_dead_it_begins_alive(watch, clock):
+    """Paused for a lease, or cut off: it claims again before its next heartbeat takes the verdict back."""
+    worker = make_worker()
+    old = claimed(make_run(make_schedule("old")), worker)
+    Worker.objects.stop(worker.pk)
+    new = claimed(make_run(make_schedule("new")), worker)
+
+    assert rescue.rescue_lost(watch) == 1
+    assert Run.objects.get(pk=old.run.pk).state == "lost"
+    assert Run.objects.get(pk=new.run.pk).state == "running"
+    assert rescued_within(watch, clock, 60) == 1  # it was dead after all
 
 
 def test_a_worker_that_comes_back_is_alive_again(watch):

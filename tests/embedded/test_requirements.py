@@ -40,6 +40,13 @@ def test_every_range_has_a_pin_that_it_allows(needs: Needs, ranges: list[str]) -
         assert wanted.specifier.contains(version), wanted
 
 
+def test_the_pin_for_solar_timings_is_the_one_that_is_tested() -> None:
+    [wanted] = map(Requirement, PROJECT["optional-dependencies"]["solar"])
+    [pin] = read("requirements-solar.txt")
+    assert pin in read("requirements-dev.txt")
+    assert wanted.specifier.contains(pin.partition("==")[2])
+
+
 @pytest.mark.parametrize("needs", [RUNTIME, DEVELOPMENT], ids=["runtime", "development"])
 def test_every_module_that_is_looked_for_comes_from_a_pinned_package(needs: Needs) -> None:
     providers = packages_distributions()

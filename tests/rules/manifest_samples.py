@@ -69,6 +69,9 @@ WORK = st.one_of(
             "run_as": TEXT,
             "shell": st.sampled_from(["/bin/sh", "yes"]),
             "background": st.sampled_from(["kill", "keep"]),
+            "memory_limit": st.integers(1, 2**31 - 1),
+            "cpu_limit": st.integers(1, 2**31 - 1),
+            "file_size_limit": st.integers(0, 2**31 - 1),
         },
     ),
     st.fixed_dictionaries(
@@ -95,6 +98,9 @@ POLICIES = st.fixed_dictionaries(
         "enabled": st.booleans(),
         "description": TEXT,
         "tags": st.lists(st.sampled_from(["a", "yes", "010", "é"]), unique=True, max_size=3),
+        "keep_days": st.sampled_from([1, 1.5, 30, 36_500]),
+        "keep_failed_days": st.sampled_from([1, 90]),
+        "keep_runs": st.integers(0, 1_000_000),
         "mail_to": TEXT,
         "starts_at": MOMENT,
         "paused_until": st.sampled_from(["forever", "2999-01-01T00:00:00Z"]),
@@ -106,7 +112,7 @@ SCHEDULE = st.tuples(TIMING, WORK, POLICIES).map(
 POLICY = st.fixed_dictionaries(
     {},
     optional={
-        "description": TEXT,
+        "description": TEXT.filter(lambda text: len(text) <= 255),
         "max_attempts": st.integers(1, 1000).filter(lambda number: number != 3),
         "delays": st.lists(LENGTH, min_size=1, max_size=3),
         "backoff_coefficient": st.sampled_from([1, 1.5, 10]),

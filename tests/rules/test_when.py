@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schedules.errors import CronError, TimingError
 from schedules.rules import timing
-from schedules.rules.when import UNITS, ByHand, CronText, Every, Once, read, timing_for, write
+from schedules.rules.when import UNITS, ByHand, CronText, Every, Once, Sun, read, timing_for, write
 
 BERLIN = "Europe/Berlin"
 
@@ -32,6 +32,9 @@ BERLIN = "Europe/Berlin"
         ("once at 2026-12-01T04:00:30", Once(datetime(2026, 12, 1, 3, 0, 30, tzinfo=UTC))),
         ("once at 2026-12-01 04:00:00.5", Once(datetime(2026, 12, 1, 3, 0, 0, 500_000, tzinfo=UTC))),
         ("once at 2026-12-01 04:00 UTC", Once(datetime(2026, 12, 1, 4, tzinfo=UTC))),
+        ("sunset at 52.52, 13.405", Sun("sunset", 52.52, 13.405)),
+        ("Civil Dawn at -33.9 151", Sun("dawn_civil", -33.9, 151)),
+        ("dusk_nautical at +1.00000049,-0", Sun("dusk_nautical", 1.0, 0.0)),
         ("", ByHand()),
         (" \n", ByHand()),
     ],
@@ -43,6 +46,9 @@ def test_what_is_typed_is_read(text, meaning):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("sunset", "degrees north and east"),
+        ("sunset at 91, 0", "latitude 91 is outside"),
+        ("civil sunset at 1, 2", "no event of the sun"),
         ("every", "no interval"),
         ("every 15", "no interval"),
         ("every 15 parsecs", "not a unit"),

@@ -76,6 +76,11 @@ def zygote_of(worker: int) -> int:
     return zygote
 
 
+def state_of(pid: int) -> str:
+    """The letter in /proc/PID/stat, "" where the process is gone."""
+    return read(f"/proc/{pid}/stat").rpartition(b")")[2][1:2].decode()
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -14,7 +14,7 @@ import pytest
 
 from schedules.runner import IDLE_RUNNERS, Command, Ending, Launcher
 
-from .conftest import children_of, kill, pids_with, read, wait_until, zygote_of
+from .conftest import children_of, kill, pids_with, read, state_of, wait_until, zygote_of
 
 pytestmark = pytest.mark.system  # kills and waits for real processes
 
@@ -44,12 +44,7 @@ def family_of(mark: str) -> list[int]:
 def kill_and_wait(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     # Its memory goes first; only a zombie can be waited for, and that is how the launcher sees it.
-    wait_until(lambda: _state(pid) in b"ZX", within=SOON, what=f"process {pid} is dead")
-
-
-def _state(pid: int) -> bytes:
-    """The letter in /proc/PID/stat, "" where the process is gone."""
-    return read(f"/proc/{pid}/stat").rpartition(b")")[2][1:2]
+    wait_until(lambda: state_of(pid) in "ZX", within=SOON, what=f"process {pid} is dead")
 
 
 class Worker:
@@ -336,6 +331,95 @@ def test_a_chain_of_processes_that_each_leave_their_session_is_killed(marked):
 
     assert result.ending is Ending.TIMED_OUT
     assert marked.alive() == []
+
+
+def test_a_child_of_a_double_fork_that_ignores_every_request_is_killed(marked):
+    """As daemon(3) leaves them: another session, no terminal, no streams, and deaf."""
+    daemon = "trap '' TERM HUP INT; cd /; exec < /dev/null > /dev/null 2>&1; while :; do sleep 0.1; done"
+
+    result = marked.run(f"(setsid sh -c '(setsid sh -c \"{daemon}\" &)' &) ; sleep 0.3", kill_grace=SHORT)
+
+    assert result.ending is Ending.EXITED
+    assert result.leftovers >= 1
+    assert marked.alive() == []
+
+
+def test_a_process_whose_first_thread_has_ended_is_no_corpse(marked, tmp_path):
+    """The kernel shows it as a zombie, and its other threads go on for ever."""
+    script = tmp_path / "headless.py"
+    script.write_text(
+        "import ctypes, os, threading, time\n"
+        "os.setsid()\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "ctypes.CDLL(None).syscall(60, 0)  # exit(2): of this thread only\n"
+    )
+    result = marked.run(f"{sys.executable} {script} & sleep 0.5; cat /proc/$!/stat", kill_grace=SHORT)
+
+    assert result.output.head[0].text.rpartition(")")[2].split()[0] == "Z"
+    assert result.leftovers == 1
+    assert marked.alive() == []
+    assert zombies_of(zygote_of(os.getpid())) == []
+
+
+def test_children_that_nobody_waits_for_leave_no_zombies(marked):
+    """Of orphans, of a parent that does not care, and of one that dies without having cared."""
+    orphans = "for n in $(seq 100); do (sh -c 'exit 3' &); done"
+    careless = f"{sys.executable} -c 'import os, time; [os.fork() or os._exit(0) for n in range(100)]'"
+
+    for text in (orphans, careless, f"{orphans}; {careless}; kill -9 $$"):
+        marked.run(text)
+
+    zygote = zygote_of(os.getpid())
+    assert [zombies_of(pid) for pid in (os.getpid(), zygote, *children_of(zygote))] == [[], [], []]
+    assert marked.alive() == []
+
+
+def test_a_runner_killed_in_a_crowd_leaves_the_zygote_without_zombies(marked):
+    results = []
+    text = "for n in $(seq 50); do sleep 60 & done; (setsid setsid sleep 60 &); echo ready; sleep 60"
+    thread = threading.Thread(target=lambda: results.append(marked.run(text)))
+    thread.start()
+    wait_until(lambda: len(marked.alive()) > 51, within=SOON, what="the crowd runs")
+    zygote = zygote_of(os.getpid())
+    [runner] = children_of(zygote)
+
+    os.kill(runner, signal.SIGKILL)
+    thread.join(SOON.total_seconds())
+
+    assert results[0].ending is Ending.RUNNER_LOST
+    assert marked.alive() == []
+    wait_until(lambda: not zombies_of(zygote), within=SOON, what="the zygote has waited for all")
+    assert marked.run("true").succeeded
+
+
+def test_a_command_that_kills_its_own_runner_is_ended_by_the_zygote(marked):
+    result = marked.run("(setsid sleep 60 &) ; sleep 60 & kill -KILL $PPID; sleep 60")
+
+    assert result.ending is Ending.RUNNER_LOST
+    assert "are gone" in result.error
+    assert marked.alive() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
+@pytest.mark.parametrize("bomb", ["while :; do sleep 60 & done", "f() { f & f; }; f; sleep 60"])
+def test_a_fork_bomb_at_its_limit_of_processes_is_ended_to_the_last_of_them(marked, bomb):
+    """The limit counts the account's processes; root has none."""
+    result = marked.run(
+        f"ulimit -p 100 2>&- || ulimit -u 100; {bomb}",  # dash, bash
+        run_as="nobody",
+        working_directory="/",
+        timeout=timedelta(seconds=2),
+        kill_grace=SHORT,
+    )
+
+    assert "fork" in result.output.head[0].text  # that it could not
+    assert not any("not to be killed" in note for note in result.notes)
+    assert marked.alive() == []
+    assert marked.run("true").succeeded
+
+
+def zombies_of(parent: int) -> list[int]:
+    return [pid for pid in children_of(parent) if state_of(pid) == "Z"]
 
 
 def test_a_runner_that_serves_many_commands_gathers_no_descriptors(launcher):

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,15 @@ class Cluster:
             wait_for(lambda: Beat.objects.count() > known, "beat registers")
         return process
 
-    def commands(self, name: str = "commands") -> subprocess.Popen[bytes]:
-        return self._worker(name, "-Q", "commands", "-P", "threads", "-c", "4")
+    def commands(self, name: str = "commands", *, slots: int = 4) -> subprocess.Popen[bytes]:
+        return self._worker(name, "-Q", "commands", "-P", "threads", "-c", str(slots))
 
-    def tasks(self, name: str = "tasks") -> subprocess.Popen[bytes]:
-        return self._worker(name, "-Q", "tasks", "-c", "1")
+    def tasks(self, name: str = "tasks", *, pool: str = "prefork") -> subprocess.Popen[bytes]:
+        return self._worker(name, "-Q", "tasks", "-P", pool, "-c", "1")
+
+    def serving(self, queue: str) -> subprocess.Popen[bytes]:
+        """A worker for tasks in a queue of its own, named after it."""
+        return self._worker(queue, "-Q", queue, "-c", "1")
 
     def _worker(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
         process = self._start(
@@ -67,9 +72,16 @@ class Cluster:
 
     def celery(self, *arguments: str) -> str:
         """A Celery command that ends by itself; its output."""
-        command = [sys.executable, "-m", "celery", "-A", "scheduler", *arguments]
-        done = subprocess.run(
-            command,
+        done = self._done("-m", "celery", "-A", "scheduler", *arguments)
+        return done.stdout + done.stderr
+
+    def manage(self, *arguments: str) -> str:
+        """A command of manage.py; what it prints on standard output."""
+        return self._done("manage.py", *arguments).stdout
+
+    def _done(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -77,7 +89,17 @@ class Cluster:
             check=False,
             timeout=PATIENCE,
         )
-        return done.stdout + done.stderr
+
+    @contextmanager
+    def watching_events(self) -> Iterator[Path]:
+        """The file that `celery events --dump` writes to, while it listens."""
+        before = len(self._started)
+        process = self._start("celery", "events", "--dump")
+        path = self.directory / f"{before}-events.log"
+        wait_for(lambda: "starting" in path.read_text(), "it listens")
+        yield path
+        process.terminate()
+        process.wait(15)
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = (self.directory / f"{len(self._started)}-{arguments[0]}.log").open("wb")

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from schedules.models import CommandCheck, Worker
-from tests.factories import make_schedule
+from tests.factories import make_manual
 from tests.system.cluster import PATIENCE, ROOT, Cluster, wait_for
 from tests.system.test_brokers import BROKERS
 
@@ -49,11 +49,11 @@ def ask(cluster: Cluster, *arguments: str) -> tuple[dict, int]:
 def test_workers_say_what_they_could_not_run(cluster, tmp_path):
     beat_log = cluster.directory / "0-beat.log"
     cluster.beat(), cluster.commands(), cluster.tasks()
-    make_schedule("fine", command="true")
-    make_schedule("path", command="ls", environment=[["PATH", "/nowhere"]])
-    make_schedule("script", command=f"cd {tmp_path} && sh ./missing.sh")
-    make_schedule("account", run_as="no-such-account")
-    make_schedule("elsewhere", queue="tasks", command="touch executed > /no/such/directory/x")
+    make_manual("fine", command="true")
+    make_manual("path", command="ls", environment=[["PATH", "/nowhere"]])
+    make_manual("script", command=f"cd {tmp_path} && sh ./missing.sh")
+    make_manual("account", run_as="no-such-account")
+    make_manual("elsewhere", queue="tasks", command="touch executed > /no/such/directory/x")
 
     found, status = ask(cluster)
 
@@ -77,7 +77,7 @@ def test_workers_say_what_they_could_not_run(cluster, tmp_path):
 
 def test_a_frozen_worker_is_named_with_its_schedules(cluster):
     worker = cluster.commands()
-    make_schedule("job")
+    make_manual("job")
     assert ask(cluster)[1] == 0
 
     worker.send_signal(signal.SIGSTOP)
@@ -90,7 +90,7 @@ def test_a_frozen_worker_is_named_with_its_schedules(cluster):
 def test_children_forked_after_a_check_work_on(cluster):
     """The parent of a prefork worker looked: it must not hand a connection to its next child."""
     cluster.tasks()
-    make_schedule("job", queue="tasks")
+    make_manual("job", queue="tasks")
     for _ in range(3):
         assert ask(cluster)[1] == 0
     old = Worker.objects.alive().get()

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import uuid
 
 import pytest
-from django.db import connection
 from django_celery_beat.models import IntervalSchedule
 
-from schedules import auditing, dispatch, operate
+from schedules import auditing, operate
 from schedules.models import Attempt, Run, Worker
-from schedules.querysets import database_now
-from tests.factories import make_run, make_schedule, make_task_schedule
-from tests.system.cluster import Cluster, running, wait_for
+from tests.factories import make_manual, make_run, make_schedule, make_task_schedule
+from tests.system.cluster import running, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def cluster(tmp_path, request):
-    """On SQLite with the embedded transport, on PostgreSQL with Redis. At the end the audit must be clean."""
-    broker = "filesystem://" if connection.vendor == "sqlite" else request.getfixturevalue("redis_url")
-    cluster = Cluster(broker, tmp_path)
-    yield cluster
-    cluster.close()
-    print(cluster.logs())
-    while dispatch.dispatch_due(database_now()):
-        pass  # what fell due after the last beat
-    assert [finding for _, finding in auditing.audit().findings()] == []
-
-
-@pytest.fixture
-def marked():
-    """A duration for `sleep` that no other process has."""
-    return f"3600.{uuid.uuid4().int % 10**9:09}"
 
 
 def state_of(run: Run) -> str:
@@ -50,7 +28,7 @@ def wait_for_state(run: Run, state: str) -> Run:
 def test_a_killed_worker_leaves_no_process_and_its_run_is_lost(cluster, marked):
     cluster.beat()
     worker = cluster.commands()
-    run = make_run(make_schedule(command=f"sleep {marked} & setsid sleep {marked} & wait"))
+    run = make_run(make_manual(command=f"sleep {marked} & setsid sleep {marked} & wait"))
     wait_for(lambda: len(running(f"sleep\0{marked}")) == 2, "the command runs")
 
     worker.kill()
@@ -65,7 +43,7 @@ def test_a_run_that_may_be_repeated_is_executed_by_the_next_worker(cluster, tmp_
     cluster.beat()
     worker = cluster.commands("first")
     flag = tmp_path / "second-time"
-    schedule = make_schedule(
+    schedule = make_manual(
         command=f"if [ -e {flag} ]; then echo done; else touch {flag}; sleep 3600; fi", on_worker_lost="retry"
     )
     run = make_run(schedule)
@@ -103,7 +81,7 @@ def test_a_task_beyond_its_timeout_is_ended_politely_and_then_by_force(cluster):
 def test_cancel_ends_the_command_with_everything_it_started(cluster, marked):
     cluster.beat()
     cluster.commands()
-    run = make_run(make_schedule(command=f"sleep {marked} & setsid sleep {marked} & wait"))
+    run = make_run(make_manual(command=f"sleep {marked} & setsid sleep {marked} & wait"))
     wait_for(lambda: len(running(f"sleep\0{marked}")) == 2, "the command runs")
 
     operate.cancel(Run.objects.get(pk=run.pk), by="me")
@@ -115,7 +93,7 @@ def test_cancel_ends_the_command_with_everything_it_started(cluster, marked):
 def test_a_worker_that_is_told_to_stop_interrupts_what_it_runs(cluster, marked):
     cluster.beat()
     worker = cluster.commands()
-    run = make_run(make_schedule(command=f"sleep {marked}"))
+    run = make_run(make_manual(command=f"sleep {marked}"))
     wait_for(lambda: running(f"sleep\0{marked}"), "the command runs")
 
     worker.terminate()
@@ -129,7 +107,7 @@ def test_a_worker_that_is_told_to_stop_interrupts_what_it_runs(cluster, marked):
 
 def test_a_beat_that_dies_between_commit_and_publish_loses_nothing(cluster):
     cluster.commands()
-    run = make_run(make_schedule(command="echo survived"))
+    run = make_run(make_manual(command="echo survived"))
     dying = cluster.beat(module="tests.system.dying_beat")
     assert dying.wait(60) == -signal.SIGKILL
     assert state_of(run) == "queued"
@@ -156,7 +134,7 @@ def test_whichever_beat_is_killed_each_due_instant_is_decided_once(cluster):
 
 def test_a_purged_queue_is_filled_again(cluster):
     beat = cluster.beat()
-    run = make_run(make_schedule())
+    run = make_run(make_manual())
     wait_for(lambda: state_of(run) == "queued", "the run is queued")
     beat.terminate()
     beat.wait()
@@ -172,7 +150,7 @@ def test_a_purged_queue_is_filled_again(cluster):
 
 def test_a_doubled_message_makes_one_attempt(cluster):
     cluster.commands()
-    first, second = make_run(make_schedule("a")), make_run(make_schedule("b"))
+    first, second = make_run(make_manual("a")), make_run(make_manual("b"))
     for run_id in (first.pk, first.pk, first.pk, second.pk):
         cluster.celery("call", "schedules.run_attempt", "-a", f"[{run_id}]", "--queue", "commands")
 
@@ -183,7 +161,7 @@ def test_a_doubled_message_makes_one_attempt(cluster):
 def test_the_fence_holds_when_a_stopped_worker_goes_on(cluster, marked):
     cluster.beat()
     worker = cluster.commands()
-    run = make_run(make_schedule(command=f"sleep {marked}"))
+    run = make_run(make_manual(command=f"sleep {marked}"))
     wait_for(lambda: running(f"sleep\0{marked}"), "the command runs")
 
     os.kill(worker.pid, signal.SIGSTOP)
@@ -203,7 +181,7 @@ def test_two_beats_and_two_workers_execute_everything_once(cluster, tmp_path):
         cluster.beat()
     cluster.commands("a"), cluster.commands("b")
     record = tmp_path / "record"
-    runs = [make_run(make_schedule(f"job {n}", command=f"echo $RUN_ID >> {record}")) for n in range(20)]
+    runs = [make_run(make_manual(f"job {n}", command=f"echo $RUN_ID >> {record}")) for n in range(20)]
 
     for run in runs:
         wait_for_state(run, "succeeded")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import redis
-from kombu import Connection, Consumer, Producer, Queue
+from kombu import Connection, Consumer, Exchange, Producer, Queue
 
+from scheduler import topology
 from scheduler.redis import DOORBELL
 from schedules import publish
 
@@ -95,3 +96,47 @@ def test_a_worker_takes_no_more_doorbells_than_its_prefetch_count(broker, server
     messages[0].ack()
     assert channel.qos.can_consume()
     assert server.llen("commands") == 2
+
+
+def test_a_prefix_stands_before_every_key(redis_url, server):
+    before = {*server.scan_iter()}
+    options = {"global_keyprefix": "shared:"}
+    with Connection(redis_url, transport="scheduler.redis:Transport", transport_options=options) as prefixed:
+        sent(prefixed, DOORBELL)
+        channel, _ = taken(prefixed)
+        channel.close()  # goes back
+    assert server.llen("shared:commands") == 1
+    assert {key for key in server.scan_iter() if not key.startswith(b"shared:")} == before
+    server.delete(*server.scan_iter("shared:*"))
+
+
+@pytest.mark.parametrize(
+    ("key", "sizes"),
+    [("reports.daily.eu", (1, 0)), ("reports", (1, 0)), ("x.urgent", (1, 1)), ("other", (0, 0))],
+)
+def test_topics_reach_the_queues_whose_patterns_fit(redis_url, server, key, sizes):
+    wanted = topology.read(["reports:reports.#", "reports:*.urgent", "alarms:*.urgent"], always=())
+    queues = topology.queues(wanted, broker_url=redis_url, default="tasks", topic_exchange="topics")
+    with Connection(redis_url, transport="scheduler.redis:Transport") as broker:
+        for queue in queues:
+            queue.bind(broker.channel()).declare()
+        Producer(broker).publish([], exchange=Exchange("topics", type="topic"), routing_key=key)
+    try:
+        assert (server.llen("reports"), server.llen("alarms")) == sizes
+    finally:
+        server.delete("reports", "alarms", "_kombu.binding.topics", "_kombu.binding.tasks")
+
+
+def test_a_publisher_with_kombus_own_transport_reaches_them_too(redis_url, server):
+    """Another codebase: the pattern that it matches is the one which our worker left in Redis."""
+    wanted = topology.read(["reports:reports.#"], always=())
+    [queue] = topology.queues(wanted, broker_url=redis_url, default="tasks", topic_exchange="topics")
+    with Connection(redis_url, transport="scheduler.redis:Transport") as ours:
+        queue.bind(ours.channel()).declare()
+    with Connection(redis_url) as theirs:
+        topics = Exchange("topics", type="topic")
+        Producer(theirs).publish([], exchange=topics, routing_key="reports", declare=[topics])
+    try:
+        assert server.llen("reports") == 1
+    finally:
+        server.delete("reports", "_kombu.binding.topics", "_kombu.binding.tasks")

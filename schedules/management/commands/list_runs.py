@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from schedules import catalog
 from schedules.errors import UnknownSchedule
@@ -14,9 +15,15 @@ from schedules.management.output import local, table
 from schedules.management.runs_text import duration
 from schedules.management.script import ScriptCommand, moment, usage_error
 from schedules.management.shapes import RETRYING, run_shape, state_of_run
-from schedules.models import Run
+from schedules.models import Run, Schedule
+from schedules.models.schedule import DELETED_MARK
 from schedules.querysets import database_now
 from schedules.rules.states import WAITING, State
+
+MOST = 100_000
+"""Runs that one list holds in memory."""
+
+WINDOW = 20_000
 
 
 class Command(ScriptCommand):
@@ -37,17 +44,28 @@ class Command(ScriptCommand):
             help="only runs due since a time, or since a length ago such as 2h, 3d",
         )
         parser.add_argument(
-            "--limit", metavar="N", type=int, default=50, help="at most so many (default 50; 0: all)"
+            "--limit",
+            metavar="N",
+            type=int,
+            default=50,
+            help=f"at most so many (default 50; 0: as many as can be, {MOST:,})",
         )
 
     def run(self, options: dict[str, Any]) -> None:
         if options["limit"] < 0:
-            raise usage_error("--limit is negative. Give a number of runs, or 0 for all.")
-        runs = _in_state(_of_schedule(options["schedule"]), options["state"])
+            raise usage_error(f"--limit is negative. Give a number of runs, or 0 for {MOST:,}.")
+        limit = min(options["limit"] or MOST, MOST)
+        runs = _in_state(_of_schedule(options["schedule"]), options["state"]).order_by("-id")
+        since = None
         if options["since"]:
             since = moment(options["since"], now=database_now(), sign=-1, option="--since")
             runs = runs.filter(scheduled_for__gte=since)
-        found = list(runs.order_by("-id")[: options["limit"] or None])
+        by_window = since is not None and not options["schedule"]
+        found = _newest_since(runs, since, limit) if by_window and since else list(runs[:limit])
+        if len(found) == MOST:
+            self.remark(
+                f"Only the newest {MOST:,} are listed. Narrow the choice: --schedule, --state, --since"
+            )
         self.show(options, [run_shape(run) for run in found], _text(found, self.width()))
 
 
@@ -58,10 +76,29 @@ def _of_schedule(name: str) -> QuerySet[Run]:
     try:
         return Run.objects.filter(schedule=catalog.find(name))
     except UnknownSchedule:
-        kept = Run.objects.filter(name=name)
+        deleted = Schedule.objects.filter(
+            deleted_at__isnull=False, name__startswith=f"{name[:160]}{DELETED_MARK}"
+        )
+        keys = list(deleted.values_list("pk", flat=True))
+        kept = Run.objects.filter(Q(schedule__in=keys) | Q(schedule=None, name=name))
         if kept.exists():
             return kept
         raise
+
+
+def _newest_since(runs: QuerySet[Run], since: datetime, limit: int) -> list[Run]:
+    """In windows of keys, until one begins before `since`: no index is ordered by the due instant alone."""
+    found: list[Run] = []
+    edge = Q()
+    while len(found) < limit:
+        bounds = Run.objects.filter(edge).order_by("-id").values_list("pk", "created_at")
+        wall = next(iter(bounds[WINDOW - 1 : WINDOW]), None)
+        part = runs.filter(edge, pk__gte=wall[0]) if wall else runs.filter(edge)
+        found += part[: limit - len(found)]
+        if wall is None or wall[1] < since:
+            break
+        edge = Q(pk__lt=wall[0])
+    return found
 
 
 def _in_state(runs: QuerySet[Run], state: str) -> QuerySet[Run]:

@@ -46,7 +46,7 @@ class Command(ScriptCommand):
 
     def _show_end(self, options: dict[str, Any], run: Run) -> None:
         self.show(options, run_with_attempts(run), run_text(run))
-        if run.state != State.SUCCEEDED:
+        if run.state not in (State.SUCCEEDED, State.SENT):
             raise Error(f"Run {run.pk} {run.label}.", returncode=REFUSED)
 
 

@@ -13,7 +13,7 @@ CHANGES = {
     "Lord Howe, spring, +30 min": ("Australia/Lord_Howe", "2026-10-03T15:30", 30),
     "Lord Howe, autumn, -30 min": ("Australia/Lord_Howe", "2026-04-04T15:00", -30),
     "Havana, spring, +1 h at midnight": ("America/Havana", "2026-03-08T05:00", 60),
-    "Havana, autumn, -1 h back to midnight": ("America/Havana", "2026-11-01T05:00", -60),
+    "Havana, autumn, -1 h back to midnight": ("America/Havana", "2025-11-02T05:00", -60),
     "Cairo, +1 h at midnight": ("Africa/Cairo", "2026-04-23T22:00", 60),
     "Dublin, winter time is the exception": ("Europe/Dublin", "2026-10-25T01:00", -60),
     "Casablanca, Ramadan begins, -1 h": ("Africa/Casablanca", "2026-02-15T02:00", -60),

@@ -1,0 +1,80 @@
+"""`python -m benchmarks.chaos`: reads the options, and runs the driver.
+
+--minutes 10 --seed 1             everything, chosen by the seed
+--only database-crash worker-kill only these
+--list                            the names of all faults
+--scale 0.3                       fewer schedules: at scale 1 about 150 runs a second
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import random
+import signal
+import sys
+import time
+
+from benchmarks.chaos.driver import Options, run, steps_the_clock
+from benchmarks.chaos.faults import BY_NAME
+from benchmarks.chaos.servers import BROKERS, missing
+
+
+def main() -> int:
+    given = _parser().parse_args()
+    if given.list:
+        for name, kind in BY_NAME.items():
+            print(f"{name:28}{(inspect.getdoc(kind) or '').partition(chr(10))[0]}")
+        return 0
+    only = [BY_NAME[name] for name in given.only]
+    clock = given.clock or steps_the_clock(only)
+    if problem := missing(given.broker, faked_clock=clock, pooled=given.pgbouncer):
+        print(f"Chaos starts servers of its own, and {problem}.", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # everything is taken down
+    seconds = given.minutes * 60
+    return run(
+        Options(
+            seconds=seconds,
+            quiet=given.quiet if given.quiet is not None else min(60.0, seconds / 5),
+            calm=given.calm,
+            seed=given.seed if given.seed is not None else random.Random(time.time_ns()).randrange(10**6),
+            scale=given.scale,
+            broker=given.broker,
+            only=only,
+            kill_gap=given.kill_gap,
+            outage_gap=given.outage_gap,
+            lease=given.lease,
+            epsilon=given.epsilon,
+            clock=clock,
+            pooled=given.pgbouncer,
+            keep=given.keep,
+        )
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=__doc__.splitlines()[0])
+    parser.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    parser.add_argument("--minutes", type=float, default=10, help="of load, quiet time included")
+    parser.add_argument("--quiet", type=float, help="seconds without faults at first (a fifth, at most 60)")
+    parser.add_argument("--calm", type=float, default=15, help="seconds between the last fault and the end")
+    parser.add_argument("--seed", type=int, help="of everything that is left to chance; printed")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the load; 1 is 340 schedules")
+    parser.add_argument("--broker", choices=sorted(BROKERS), default="rabbitmq")
+    parser.add_argument("--only", nargs="+", choices=sorted(BY_NAME), default=[], metavar="FAULT")
+    parser.add_argument("--list", action="store_true", help="the faults, and leave")
+    parser.add_argument("--clock", action="store_true", help="clock steps too: PostgreSQL is slower then")
+    parser.add_argument("--pgbouncer", action="store_true", help="in transaction mode before PostgreSQL")
+    parser.add_argument("--kill-gap", type=float, default=3, help="seconds between two kills, on average")
+    parser.add_argument(
+        "--outage-gap", type=float, default=12, help="seconds between two outages, on average"
+    )
+    parser.add_argument("--lease", type=float, default=8, help="BEATKEEPER_LEASE_SECONDS")
+    parser.add_argument("--epsilon", type=float, default=2, help="seconds that a start may be late in peace")
+    parser.add_argument("--keep", action="store_true", help="keep the directory with all logs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

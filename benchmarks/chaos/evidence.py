@@ -1,0 +1,112 @@
+"""Reads the tables for `checker`, and turns the database's time into the host's. The only reader of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+from django.db import connection
+
+from benchmarks.chaos import poison
+from benchmarks.chaos.checker import AttemptRow, RunRow
+from benchmarks.chaos.scratch import host_time
+from schedules import auditing
+from schedules.models import Attempt, Run, Schedule
+from schedules.querysets import database_now
+
+MOST_AUDITED = 50
+
+
+@dataclass
+class Clocks:
+    """How far the database's clock was ahead of the host's, since when, in seconds."""
+
+    steps: list[tuple[float, float]] = field(default_factory=list)
+
+    def look(self) -> None:
+        connection.close()  # it may be of a server that has crashed since
+        before = host_time()
+        now = database_now().timestamp()
+        middle = (before + host_time()) / 2
+        self.steps.append((middle, now - middle))
+
+    def host_time_of(self, moment: datetime) -> float:
+        """When the database's clock first showed it. A step forward passes many instants at once."""
+        stamp = moment.timestamp()
+        for number, (since, ahead) in enumerate(self.steps):
+            shown = stamp - ahead if number == 0 else max(stamp - ahead, since)
+            if number + 1 == len(self.steps) or shown < self.steps[number + 1][0]:
+                return shown
+        raise LookupError("nobody has looked at the clock yet")
+
+    def was_shown_twice(self, moment: datetime) -> bool:
+        """By a step back: an edit then may carry an earlier time than a run that was decided before it."""
+        stamp = moment.timestamp()
+        return any(
+            after[0] + after[1] <= stamp <= after[0] + before[1] for before, after in pairwise(self.steps)
+        )
+
+    def latest(self, now: datetime) -> datetime:
+        """The latest time that the database's clock has shown: before a step back it was later than `now`."""
+        shown = [after[0] + before[1] for before, after in pairwise(self.steps)]
+        return max([now, *(datetime.fromtimestamp(stamp, tz=now.tzinfo) for stamp in shown)])
+
+
+def runs() -> list[RunRow]:
+    columns = (
+        *("pk", "schedule_id", "scheduled_for", "trigger", "state", "reason", "detail", "attempt"),
+        *("missed_count", "missed_until", "created_at", "started_at", "finished_at"),
+    )
+    return [RunRow(*row) for row in Run.objects.order_by("pk").values_list(*columns).iterator(5000)]
+
+
+def attempts() -> list[AttemptRow]:
+    rows = Attempt.objects.order_by("run", "number").values_list(
+        *("run", "number", "outcome", "finished_at", "error", "exit_code", "signal"),
+        *("decision", "decision_text", "worker__pid", "late_result"),
+    )
+    return [
+        AttemptRow(
+            run=run,
+            number=number,
+            outcome=outcome,
+            has_end=finished_at is not None,
+            reason=error or decision_text or (f"exit code {code}" if code else f"signal {ended_by}"),
+            decision=decision,
+            pid=pid,
+            late_result=late,
+        )
+        for run, number, outcome, finished_at, error, code, ended_by, decision, decision_text, pid, late in (
+            rows.iterator(5000)
+        )
+    ]
+
+
+def counters() -> dict[int, int]:
+    return dict(Schedule.objects.values_list("pk", "total_run_count"))
+
+
+def audited(clocks: Clocks) -> list[str]:
+    """What the product's audit finds, over all schedules and their revisions.
+
+    It goes by the times of edits and decisions, which say nothing of their order where a time came twice.
+    """
+    said = [
+        f"audit: {it.name}: {finding.at}: {finding.what}: {finding.cause}"
+        for it, finding in auditing.audit().findings()
+        if not clocks.was_shown_twice(finding.at)
+    ]
+    return said[:MOST_AUDITED]
+
+
+def active() -> int:
+    return Run.objects.active().count()
+
+
+def set_aside() -> Sequence[str]:
+    """Schedules that are fine and were not taken for it, and the other way round."""
+    rows = Schedule.objects.exclude(timing_error="").exclude(name__startswith=poison.PREFIX)
+    wrongly = (f"{row.name} was set aside: {row.timing_error}" for row in rows)
+    return [*wrongly, *poison.unnoticed()]

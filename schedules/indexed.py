@@ -1,0 +1,58 @@
+"""Conditions in the letters of the partial indexes, and several indexed reads as one statement.
+
+SQLite uses a partial index only where the query repeats its condition literally, which a parameter is
+not. Called by what reads the history: `retention` and the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from enum import StrEnum
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import BooleanField, F, Func, QuerySet
+
+from schedules.models.choices import values
+from schedules.rules.states import State
+
+
+class StateAmong(Func):
+    """`state IN ('a', 'b')`, in the order in which the models' indexes have it."""
+
+    template = "%(expressions)s IN (%(states)s)"
+    output_field = BooleanField()
+
+    def __init__(self, states: Collection[State]) -> None:
+        literals = ", ".join(f"'{state}'" for state in values(states))
+        super().__init__(F("state"), states=literals)
+
+
+class Order(StrEnum):
+    ANY = ""
+    NEWEST_FIRST = "ORDER BY 1 DESC"
+    OLDEST_FIRST = "ORDER BY 1"
+
+
+def keys_of(
+    branches: Iterable[QuerySet[Any]], *, using: str, limit: int, order: Order = Order.ANY
+) -> list[int]:
+    """Primary keys that the branches find, at most `limit`. Each is sliced, and read through its own index.
+
+    One statement: a condition with OR would be answered by reading everything that fits, and sorting it.
+    """
+    parts: list[str] = []
+    parameters: list[Any] = []
+    for branch in branches:
+        try:
+            sql, given = branch.values("pk").query.get_compiler(using).as_sql()
+        except EmptyResultSet:  # nothing can fit, such as a key among none
+            continue
+        parts.append(f"SELECT * FROM ({sql}) AS branch{len(parts)}")
+        parameters += given
+    if not parts:
+        return []
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"{' UNION ALL '.join(parts)} {order} LIMIT %s", [*parameters, limit])
+        return [pk for (pk,) in cursor.fetchall()]
