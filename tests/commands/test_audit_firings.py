@@ -25,6 +25,11 @@ def hour():
     return schedule
 
 
+def not_due():
+    """A moment that was judged and that no minute of cron is: half past one of the last minutes."""
+    return database_now().replace(second=30, microsecond=0) - timedelta(minutes=5)
+
+
 def test_a_clean_audit_says_what_it_judged(call, hour):
     done = call("audit_firings", "--from", "2h")
     assert done.status == 0
@@ -52,7 +57,7 @@ def test_the_evidence_as_json(call, hour):
     assert (schedule["name"], schedule["deleted"], schedule["findings"]) == ("job", False, [])
     assert schedule["due"] == done.json["due"] == sum(done.json["became"].values())
 
-    Run.objects.filter(missed_until=None).update(scheduled_for=database_now())
+    Run.objects.filter(missed_until=None).update(scheduled_for=not_due())
     done = call("audit_firings", "--json")
     assert (done.status, done.json["clean"]) == (1, False)
     assert {finding["wrong"] for finding in done.json["schedules"][0]["findings"]} == {"missing", "extra"}
