@@ -8,7 +8,8 @@ from __future__ import annotations
 
 COPIES = """
 from django.db import connection
-from schedules import catalog, source_keys
+from schedules import catalog
+from schedules.sql import source_keys
 from schedules.models import Schedule
 count, expressions = {count}, {expressions!r}
 first = catalog.create_many(

@@ -33,7 +33,7 @@ from schedules import execute
 from schedules.models import Run, Schedule, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
-from schedules.work import Ended
+from schedules.worker.work import Ended
 from schedules import operate
 worker = Worker.objects.order_by("pk").last()
 schedule = Schedule.objects.order_by("-pk").first()

@@ -17,7 +17,7 @@ others through `reconcile`; both write revisions, and a run carries the revision
 in `querysets` alone, in the SQL of `statements` where it is hot; the rules are in `rules`, which know
 neither Django nor Celery nor a clock.
 
-Beside the path, each a flow with its helpers under the same first word: the move off cron (`importing`,
-`proving`, `checking`, `comparing`, `cutting_over`, `exporting`, and `applying` for YAML), and questions
-(`explaining`, `auditing`). docs/architecture.md names every module.
+Beside the path, each a package whose `flow` is the entry: the move off cron (`importing`, `proving`,
+`checking`, `comparing`, `cutting_over`, `exporting`, and `applying` for YAML), and questions (`explaining`,
+`production`, and the module `auditing`). docs/architecture.md names every module.
 """

@@ -25,7 +25,7 @@ from schedules.revisions import OUTSIDE
 from schedules.rules.audit import Finding, Row, Standing, Verdict, judge
 from schedules.rules.history import History
 from schedules.rules.states import BY_THE_CLOCK, WAITING, State
-from schedules.snapshot import snapshot
+from schedules.sql.snapshot import snapshot
 
 BATCH = 200
 """Schedules whose revisions are in memory at once."""

@@ -16,23 +16,13 @@ from celery.beat import Scheduler as CeleryScheduler
 from django.db import DatabaseError
 from django_celery_beat.schedulers import ModelEntry
 
-from schedules import (
-    conf,
-    dispatch,
-    events,
-    facts,
-    following,
-    publish,
-    reconcile,
-    rescue,
-    retention,
-    zones,
-)
+from schedules import conf, dispatch, events, following, publish, reconcile, rescue, retention, zones
+from schedules.messages.outbox import Outbox
 from schedules.models import Beat, Run, Schedule
-from schedules.outbox import Outbox
 from schedules.parts import ClockGuard, Part
 from schedules.querysets import database_now
 from schedules.terms import Ahead
+from schedules.worker import facts
 
 LONGEST_PAUSE = 1.0
 """Seconds: an edit is honoured, and a manual run sent, within that time."""

@@ -15,13 +15,15 @@ from django.conf import settings
 from django.db import transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from schedules import bulk, conf, events, occurrences, revisions, routing
+from schedules import conf, events, occurrences, revisions
 from schedules.errors import InvalidSchedule, UnknownSchedule
+from schedules.messages import routing
 from schedules.models import Run, Schedule
 from schedules.models.schedule import COMMAND_TASK, DELETED_MARK, FOREVER, reserved_interval
 from schedules.querysets import database_now
 from schedules.rules.definition import Definition, Delivery, Kind, Mode
 from schedules.rules.states import Reason
+from schedules.sql import bulk
 
 BATCH = 500
 NAMES_COMPARED = 5000

@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.checks import register as register_check
 
-from schedules import conf, production_settings
+from schedules import conf
+from schedules.production import settings as production_settings
 from schedules.rules.production import Level
 
 WAYS = ("shell", "allow-list", "off")

@@ -11,7 +11,10 @@ from typing import Any
 
 from celery.worker.control import control_command
 
-from schedules import checking, checking_work, events, process
+from schedules import events
+from schedules.checking import flow as checking
+from schedules.checking import work
+from schedules.worker import process
 
 Reply = dict[str, Any]
 
@@ -55,7 +58,7 @@ class Looker:
     def _run(self, worker: str, queues: list[str]) -> None:
         while pks := self._next():
             try:
-                checking_work.look_at(pks, worker=worker, queues=queues)
+                work.look_at(pks, worker=worker, queues=queues)
             except Exception as error:  # whoever asked sees that no answer came
                 events.part_failed("check", error)
 

@@ -6,9 +6,10 @@ rescued meanwhile gets a note of what came late, and nothing else is changed.
 
 from __future__ import annotations
 
-from schedules import events, execute, spool
+from schedules import events, execute
 from schedules.models import Attempt
 from schedules.rules.definition import Definition
+from schedules.worker import spool
 
 BATCH = 100
 """Files of one pass: thousands keep nothing else waiting."""

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from schedules import conf, events, occurrences
+from schedules.messages.outbox import Outbox
 from schedules.models import Schedule
 from schedules.occurrences import Ringing
-from schedules.outbox import Outbox
 from schedules.rules.states import State
 
 

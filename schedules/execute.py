@@ -31,15 +31,16 @@ from django.db import (
 )
 from django.db.models.functions import Now
 
-from schedules import commands, conf, events, patterns, process, spool, task_calls
+from schedules import conf, events
 from schedules.models import Attempt, Run, Worker
 from schedules.querysets import database_now, is_overlap
 from schedules.rules import retry
 from schedules.rules.admission import OVERLAPS, too_late
 from schedules.rules.definition import Definition, Kind, OnWorkerLost
 from schedules.rules.states import FINAL_STATE, LOSSES, WAITING, Outcome, Reason, State
-from schedules.statements import Begun, Closing
-from schedules.work import Ended
+from schedules.sql.statements import Begun, Closing
+from schedules.worker import commands, patterns, process, spool, task_calls
+from schedules.worker.work import Ended
 
 LONGEST_CLAIM_WAIT = 5.0
 """Seconds between two tries of a claim while the database is away."""

@@ -20,7 +20,8 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from kombu import Consumer
 
-from schedules import events, sending
+from schedules import events
+from schedules.messages import sending
 from schedules.models import Attempt, Revision, Run, Schedule
 from schedules.querysets import Heard
 from schedules.rules.definition import Delivery

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from celery import current_app
 
-from schedules import conf, envelope, events, lines, routing, sending, terms
-from schedules.envelope import Route
-from schedules.lines import Ring
+from schedules import conf, events, terms
+from schedules.messages import envelope, lines, routing, sending
+from schedules.messages.envelope import Route
+from schedules.messages.lines import Ring
+from schedules.messages.outbox import Outbox
 from schedules.models import Revision, Run
-from schedules.outbox import Outbox
 from schedules.querysets import Doorbell, database_now
 from schedules.rules.definition import Definition, Kind
 from schedules.terms import Known, Terms

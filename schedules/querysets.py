@@ -16,10 +16,10 @@ from django.db import IntegrityError, connections, models, transaction
 from django.db.models import Count, F
 from django.db.models.functions import Now
 
-from schedules import bulk, statements, statements_dispatch
 from schedules.rules.states import ACTIVE, WAITING, Outcome, State
-from schedules.statements import Begun, Closing
-from schedules.statements_dispatch import DueRow, Move, Opening, Row
+from schedules.sql import bulk, dispatching, statements
+from schedules.sql.dispatching import DueRow, Move, Opening, Row
+from schedules.sql.statements import Begun, Closing
 
 if TYPE_CHECKING:
     from schedules.models import Run, Schedule, Worker
@@ -54,7 +54,7 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
 
         The parent is locked too: an edit through django-celery-beat waits or comes first.
         """
-        return statements_dispatch.claim(using=self.db, now=now, limit=limit)
+        return dispatching.claim(using=self.db, now=now, limit=limit)
 
     def lock(self, pks: Collection[int]) -> list[Schedule]:
         """The rows with everything, locked in one order; waits for a beat or an editor that holds them.
@@ -75,7 +75,7 @@ class ScheduleQuerySet(models.QuerySet["Schedule"]):
 
     def soonest(self) -> tuple[datetime, datetime | None]:
         """The database's time, and when the next schedule is due, None where none ever is. One query."""
-        return statements_dispatch.soonest(using=self.db)
+        return dispatching.soonest(using=self.db)
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         self, shapes: Sequence[Row], openings: Sequence[Opening], moves: Sequence[Move], *, now: datetime
     ) -> list[dict[str, Any]]:
         """T1 for a batch: runs as `open` does, and their schedules moved on. The caller holds the locks."""
-        return statements_dispatch.settle(
-            using=self.db, shapes=shapes, openings=openings, moves=moves, now=now
-        )
+        return dispatching.settle(using=self.db, shapes=shapes, openings=openings, moves=moves, now=now)
 
     def outstanding(self) -> dict[str, int]:
         """How many messages wait in each queue, as far as the table knows."""
@@ -147,7 +145,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def publishable(self) -> tuple[datetime, bool]:
         """The database's time, and whether T2 would take anything, full queues included. One query."""
-        return statements_dispatch.publishable(using=self.db)
+        return dispatching.publishable(using=self.db)
 
     def take_for_publishing(
         self,
@@ -175,7 +173,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         taken: list[Doorbell] = []
         for condition, instant, queues, most in wanted:
             if room := min(limit - len(taken), most):
-                rows = statements_dispatch.take(
+                rows = dispatching.take(
                     using=self.db,
                     condition=condition,
                     instant=instant,

@@ -13,10 +13,11 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from schedules import bulk, events, occurrences, revisions, source_keys
+from schedules import events, occurrences, revisions
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Kind
+from schedules.sql import bulk, source_keys
 
 BATCH = 500
 

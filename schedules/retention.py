@@ -18,11 +18,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from schedules import conf, events
-from schedules.indexed import StateAmong, keys_of
 from schedules.keeping import keep_of, keep_of_the_gone
 from schedules.models import Attempt, AttemptOutput, Beat, CommandCheck, CronComparison, Run, Schedule, Worker
 from schedules.rules.keeping import Keep
 from schedules.rules.states import FAILURES, FINAL, State
+from schedules.sql.indexed import StateAmong, keys_of
 
 SCHEDULES = 500
 """Schedules that one step looks at: two index probes each, and the last runs of those with old ones."""

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from schedules import bulk
 from schedules.errors import BeatkeeperError, InvalidSchedule
 from schedules.models import Revision, Schedule
 from schedules.rules import delivery, timing
@@ -29,7 +28,8 @@ from schedules.rules.definition import (
 )
 from schedules.rules.retry import RetryPolicy
 from schedules.rules.timing import Timing
-from schedules.source_keys import source_keys
+from schedules.sql import bulk
+from schedules.sql.source_keys import source_keys
 
 OUTSIDE = "outside Beatkeeper"
 """The author of edits that came from elsewhere: code, fixtures, django-celery-beat's own pages."""

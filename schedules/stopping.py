@@ -24,8 +24,9 @@ from celery.worker import state
 from celery.worker.request import Request
 from django.db import connections
 
-from schedules import conf, events, process, rescue
+from schedules import conf, events, rescue
 from schedules.models import Run
+from schedules.worker import process
 
 ONE_KEYSTROKE = 0.5
 """Seconds: wrappers pass one Ctrl-C, or one SIGTERM, on twice."""

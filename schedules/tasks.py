@@ -24,15 +24,14 @@ from schedules import (
     events,
     execute,
     operate,
-    process,
     rescue,
-    spool,
     stopping,
 )
 from schedules.parts import Part
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
 from schedules.stopping import StoppableRequest
+from schedules.worker import process, spool
 
 REPORT_RETRY_SECONDS = 5
 

@@ -14,11 +14,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
-from schedules import statements_dispatch
 from schedules.models import Revision, Schedule
 from schedules.rules import timing
 from schedules.rules.definition import Definition, Delivery, Kind
 from schedules.rules.timing import Timing
+from schedules.sql import dispatching
 
 WITHOUT = (
     *("name", "command", "stdin", "environment", "working_directory", "run_as", "shell"),
@@ -113,7 +113,7 @@ def _remember(fresh: Mapping[str, Found], pks: Collection[int]) -> None:
 
 
 def _read(pks: list[int]) -> dict[str, Found]:
-    rows = statements_dispatch.definitions(pks, using=Revision.objects.db, without=WITHOUT)
+    rows = dispatching.definitions(pks, using=Revision.objects.db, without=WITHOUT)
     return {digest: _judge(name, text) for digest, name, text in rows}
 
 

@@ -1,7 +1,7 @@
 """Which time zone database this process reads: the machine's or the package's, and of which version.
 
 Python prefers the machine's, however old, as cron does; an empty PYTHONTZPATH makes it read the package.
-Called by `facts`, `zones` and `production_fleet`. Knows nothing of schedules.
+Called by `facts`, `zones` and `production.fleet`. Knows nothing of schedules.
 """
 
 from __future__ import annotations

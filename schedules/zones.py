@@ -14,13 +14,14 @@ from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Coalesce, Greatest
 
-from schedules import bulk, events, occurrences, revisions, zone_data
+from schedules import events, occurrences, revisions, zone_data
 from schedules.models import Run, Schedule, ZoneData
 from schedules.querysets import database_now
 from schedules.rules import timing
 from schedules.rules.definition import Definition
 from schedules.rules.keeping import LEAST_DAYS
 from schedules.rules.states import Trigger
+from schedules.sql import bulk
 
 BATCH = 500
 AUTHOR = "time zone data"

@@ -189,4 +189,4 @@ def _children(member: Member) -> list[int]:
 
 def _is_zygote(pid: int) -> bool:
     """A zygote or a runner: a runner is its fork, and has its command line."""
-    return b"runner_zygote" in read(f"/proc/{pid}/cmdline")
+    return b"runner.zygote" in read(f"/proc/{pid}/cmdline")

@@ -1,6 +1,6 @@
 """Could the workers run this command? The list's column, the page's panel, and the request to look again.
 
-What was found is read from rows that workers wrote (`checking_work`); a page never waits for a worker.
+What was found is read from rows that workers wrote (`checking.work`); a page never waits for a worker.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from schedules import checking
 from schedules.admin import access, presentation, queries, words
 from schedules.admin.ansi import visible
 from schedules.admin.schedule_form import ScheduleFormPage
-from schedules.checking_subject import by_queue, command_definition, digest_of
+from schedules.checking import flow as checking
+from schedules.checking.subject import by_queue, command_definition, digest_of
 from schedules.errors import BeatkeeperError
 from schedules.models import CommandCheck, Schedule
-from schedules.rules.command_findings import OK, SEVERITY, Level, result
+from schedules.rules.command.findings import OK, SEVERITY, Level, result
 
 _TONES = {Level.ERROR.value: "bad", Level.WARNING.value: "mended", Level.NOTE.value: "grey", OK: "good"}
 

@@ -14,12 +14,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from schedules import explaining
 from schedules.admin import access, presentation
 from schedules.admin.ansi import visible
 from schedules.admin.lists import RowsAdmin
 from schedules.errors import TimingError
-from schedules.explanation import Verdict
+from schedules.explaining import flow as explaining
+from schedules.explaining.explanation import Verdict
 from schedules.models import Schedule
 
 MOST_TYPED = 60

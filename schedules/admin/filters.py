@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from schedules import conf
 from schedules.admin import queries
-from schedules.indexed import StateAmong
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Kind, Mode
 from schedules.rules.states import FAILURES, WAITING, State, Trigger
+from schedules.sql.indexed import StateAmong
 
 Choices = list[tuple[str, str]]
 

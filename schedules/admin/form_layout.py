@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.forms import BoundField, ModelForm
 
 from schedules.rules.cron import Dialect
-from schedules.rules.cron_clock import Gap, Repeat
+from schedules.rules.cron.clock import Gap, Repeat
 
 DIALECTS = [
     (Dialect.CRON.value, "as Debian's cron reads it"),

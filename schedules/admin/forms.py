@@ -35,15 +35,15 @@ from schedules.admin.fields import (
 from schedules.admin.form_layout import DIALECTS, GAPS, HELP, LABELS, REPEATS
 from schedules.admin.preview_form import cron_complaint
 from schedules.admin.timings import Preview, Typed
+from schedules.cutting_over.still import open_cut_overs, why_no_shadow
 from schedules.errors import BeatkeeperError, CronError, NotPossible, TimingError
 from schedules.models import Revision, Schedule
 from schedules.models.schedule import COMMAND_TASK
 from schedules.querysets import database_now
 from schedules.rules import delivery
 from schedules.rules import when as whens
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 from schedules.rules.definition import Delivery, Kind, Mode
-from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 LOCKS: dict[str, tuple[str, ...]] = {
     "command": (

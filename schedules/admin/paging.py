@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from django.db.models import Q, QuerySet
 
-from schedules.indexed import Order, StateAmong, keys_of
 from schedules.models import Run
 from schedules.rules.states import ACTIVE, FAILURES, FINAL, State, Trigger
+from schedules.sql.indexed import Order, StateAmong, keys_of
 
 BUDGET = 20_000
 """Rows that one page looks at: some 30 ms."""

@@ -13,7 +13,6 @@ from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from schedules.indexed import StateAmong
 from schedules.models import (
     Attempt,
     AttemptOutput,
@@ -27,6 +26,7 @@ from schedules.models import (
 )
 from schedules.querysets import database_now
 from schedules.rules.states import ACTIVE, FAILURES, WAITING, State
+from schedules.sql.indexed import StateAmong
 
 SHOWN_ATTEMPTS = 50
 SHOWN_OUTPUTS = 5

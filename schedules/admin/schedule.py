@@ -30,8 +30,8 @@ from schedules.admin.filters import (
 from schedules.admin.lists import TimedChangeList
 from schedules.admin.schedule_actions import ScheduleActions
 from schedules.admin.schedule_form import mode_pill
+from schedules.cutting_over.still import open_cut_overs
 from schedules.models import Schedule
-from schedules.still_cut_over import open_cut_overs
 
 
 class ScheduleChangeList(TimedChangeList):

@@ -21,10 +21,10 @@ from schedules import catalog, operate
 from schedules.admin import access, presentation, queries
 from schedules.admin.ansi import visible
 from schedules.admin.schedule_form import ScheduleFormPage
+from schedules.cutting_over.still import open_cut_overs, why_no_shadow
 from schedules.errors import BeatkeeperError
 from schedules.models import Run, Schedule
 from schedules.rules.definition import Mode
-from schedules.still_cut_over import open_cut_overs, why_no_shadow
 
 BESIDE_CRON = (
     "cron still runs these lines, unless somebody took them out: both would run them. To move a line "

@@ -23,11 +23,11 @@ from schedules.admin.forms import LOCKS, EditedMeanwhile, ScheduleForm
 from schedules.admin.lists import RowsAdmin
 from schedules.admin.preview_form import PREVIEWED, PreviewForm, cron_complaint
 from schedules.admin.timings import Preview
+from schedules.cutting_over.still import command, open_cut_overs
 from schedules.errors import BeatkeeperError, CronError
 from schedules.models import Schedule
 from schedules.querysets import database_now
 from schedules.rules.definition import Mode
-from schedules.still_cut_over import command, open_cut_overs
 
 SHADOW = "It records what would start, and starts nothing but what somebody runs by hand."
 RUN_BY_NOBODY = "Its line was cut over and it is a shadow: neither cron nor Beatkeeper runs it."

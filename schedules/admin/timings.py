@@ -23,7 +23,7 @@ from schedules.models.schedule import reserved_interval
 from schedules.rules import cron, timing, wording
 from schedules.rules import when as whens
 from schedules.rules.cron import CronExpression
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 from schedules.rules.timing import CronTiming
 from schedules.rules.when import ByHand, CronText, Every, Once, Sun, When
 

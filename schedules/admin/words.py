@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from schedules.errors import BeatkeeperError
 from schedules.models import Attempt, Run
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 from schedules.rules.states import Outcome, State, Trigger
-from schedules.runner_messages import Ending
+from schedules.runner.messages import Ending
 
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _LATE = timedelta(seconds=1)

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schedules.checking import Answer, Request
+from schedules.checking.flow import Answer, Request
 from schedules.management.output import counted, iso, table
 from schedules.models import CommandCheck
-from schedules.rules.command_findings import OK, SEVERITY, Level, result
+from schedules.rules.command.findings import OK, SEVERITY, Level, result
 
 HEAD = ("NAME", "WORKER", "RESULT", "WHAT IS WRONG", "WHAT TO DO")
 START_A_WORKER = "celery -A scheduler worker -P threads -Q {queue}"

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from schedules.import_reading import Parsed, account_of
-from schedules.import_values import Remark
-from schedules.importing import Fate, Item, Report
+from schedules.importing.flow import Fate, Item, Report
+from schedules.importing.reading import Parsed, account_of
+from schedules.importing.values import Remark
 from schedules.management.output import counted, iso, local, printable, table
 
 MOST_SHOWN = 60

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from schedules.applying import Fate, Item, Plan
-from schedules.applying_plan import Change
+from schedules.applying.flow import Fate, Item, Plan
+from schedules.applying.plan import Change
 from schedules.management.output import printable
-from schedules.rules.manifest_keys import POLICY_KEYS, SCHEDULE_KEYS, TIMINGS
+from schedules.rules.manifest.keys import POLICY_KEYS, SCHEDULE_KEYS, TIMINGS
 
 LONGEST = 100
 """Characters of one value; the rest of a line would hide what changed beside it."""

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from django.db import transaction
 
-from schedules import importing, proving
-from schedules.importing import Fate
-from schedules.proving import Progress
-from schedules.proving_lines import imported, vanished
+from schedules.importing import flow as importing
+from schedules.importing.flow import Fate
+from schedules.proving import flow as proving
+from schedules.proving.flow import Progress
+from schedules.proving.lines import imported, vanished
 from schedules.querysets import database_now
 from schedules.rules.daemon import Window
 

@@ -10,10 +10,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from schedules.management.output import counted, iso, printable
-from schedules.proving import FAILURES, Report, Result, Verdict
+from schedules.proving.flow import FAILURES, Report, Result, Verdict
 from schedules.rules.daemon import minute_of
 from schedules.rules.equivalence import Comparison, Differing
-from schedules.rules.equivalence_causes import clock_note
+from schedules.rules.equivalence.causes import clock_note
 
 YEARS, MOST_YEARS = 2, 20
 """From now on: the default, and the most."""

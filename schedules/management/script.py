@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from schedules.errors import BeatkeeperError
-from schedules.import_sources import own_account, printable_path
+from schedules.importing.sources import own_account, printable_path
 from schedules.management.output import as_json, printable
 
 REFUSED, USAGE = 1, 2

@@ -18,7 +18,7 @@ from django_celery_beat.models import DAYS, IntervalSchedule, PeriodicTask
 from schedules.models.choices import choices
 from schedules.models.policy import RetryPolicy
 from schedules.querysets import ScheduleQuerySet
-from schedules.rules.cron_clock import Gap, Repeat
+from schedules.rules.cron.clock import Gap, Repeat
 from schedules.rules.definition import Background, CatchUp, Delivery, Kind, Mode, OnWorkerLost, Overlap
 
 RESERVED_EVERY, RESERVED_PERIOD = 36_500, DAYS

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from schedules.rules.crontab import Crontab, decoded, split_lines
-from schedules.rules.crontab_lines import Job, Line, LineKind, Problem
-from schedules.rules.crontab_refusals import size_complaint
+from schedules.rules.crontab.lines import Job, Line, LineKind, Problem
+from schedules.rules.crontab.refusals import size_complaint
 
 _BLANK = re.compile(r"[ \t]*(?:#.*)?", re.DOTALL)
 _SETTING = re.compile(r"[ \t]*([^ \t=]+)[ \t]*=(.*)", re.DOTALL)

@@ -4,7 +4,7 @@
 
 The mark in brackets is the number of the cut-over and a digest of the line. What follows the colon
 and one blank is the line, byte for byte. No line is added or moved, so every other line keeps its
-number. Called by `cutting_over`, and by the importer, which reads such a line as what it was.
+number. Called by `cutting_over.flow`, and by the importer, which reads such a line as what it was.
 """
 
 from __future__ import annotations

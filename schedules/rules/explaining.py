@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from schedules.rules import cron
 from schedules.rules.cron import CronExpression
-from schedules.rules.cron_clock import EPOCH, Gap, Repeat, stretches, zone
+from schedules.rules.cron.clock import EPOCH, Gap, Repeat, stretches, zone
 from schedules.rules.timing import CronTiming
 
 _WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from schedules.errors import TimingError
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 
 FIRST_SECOND, LAST_SECOND = 10, 40
 """An edit may begin from the first second on and before the last: cron may be late, and so may we."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from schedules.errors import InvalidSchedule, TimingError
 from schedules.rules import cron, solar
-from schedules.rules.cron_clock import gap_named, repeat_named, zone
+from schedules.rules.cron.clock import gap_named, repeat_named, zone
 
 SHORTEST_INTERVAL = timedelta(seconds=1)
 _INSTANT = timedelta(microseconds=1)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from schedules.errors import TimingError
 from schedules.rules import solar, timing, wording
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 
 UNITS = ("days", "hours", "minutes", "seconds", "microseconds")
 """The units of an interval, as django-celery-beat names its periods."""

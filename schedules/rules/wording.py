@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from schedules.rules import cron
 from schedules.rules.cron import CronExpression
-from schedules.rules.cron_clock import Gap, Repeat
-from schedules.rules.cron_days import (
+from schedules.rules.cron.clock import Gap, Repeat
+from schedules.rules.cron.days import (
     DateRule,
     FromTheEnd,
     LastWeekday,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from schedules import catalog, checking
-from schedules.checking_subject import command_definition, digest_of
+from schedules import catalog
+from schedules.checking import flow as checking
+from schedules.checking.subject import command_definition, digest_of
 from schedules.errors import NotPossible
 from schedules.models import CommandCheck, Schedule
 from schedules.querysets import database_now

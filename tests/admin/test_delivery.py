@@ -7,7 +7,9 @@ from django.core.management import call_command
 from django.urls import reverse
 from django_celery_beat.models import SolarSchedule
 
-from schedules import catalog, explaining, sending
+from schedules import catalog
+from schedules.explaining import flow as explaining
+from schedules.messages import sending
 from schedules.models import Run, Schedule
 from schedules.querysets import Heard, Sent
 from schedules.rules.states import Outcome, State

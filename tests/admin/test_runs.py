@@ -11,7 +11,7 @@ from schedules import catalog, execute
 from schedules.models import Attempt, AttemptOutput, Run
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome, State
-from schedules.work import Ended
+from schedules.worker.work import Ended
 from tests.admin.conftest import count_queries, said
 from tests.factories import claimed, make_history, make_policy, make_run, make_schedule
 

@@ -13,8 +13,10 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schedules import applying, catalog, manifest_rows
-from schedules.applying import Fate
+from schedules import catalog
+from schedules.applying import flow as applying
+from schedules.applying import rows as manifest_rows
+from schedules.applying.flow import Fate
 from schedules.errors import NotPossible
 from schedules.models import RetryPolicy, Revision, Run, Schedule
 from schedules.querysets import database_now

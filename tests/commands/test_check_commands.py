@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from schedules import checking, checking_work
+from schedules.checking import flow as checking
+from schedules.checking import work
 from schedules.management.commands import check_commands
 from schedules.models import Schedule
 from tests.factories import make_schedule, make_task_schedule, make_worker
@@ -18,8 +19,8 @@ HEARD = {"ok": {"queues": ["commands"], "schedules": 0}}
 @pytest.fixture(autouse=True)
 def host(monkeypatch):
     """One name for this machine, whatever it is called."""
-    monkeypatch.setattr(checking_work.socket, "gethostname", lambda: "web1")
-    monkeypatch.setattr(checking_work.connection, "close", lambda: None)
+    monkeypatch.setattr(work.socket, "gethostname", lambda: "web1")
+    monkeypatch.setattr(work.connection, "close", lambda: None)
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def workers(monkeypatch):
             if "ok" in reply and not reply.get("asleep"):
                 queues = reply["ok"]["queues"]
                 pks = [pk for queue in queues for pk in asked.get(queue, ())]
-                checking_work.look_at(pks, worker=name, queues=queues)
+                work.look_at(pks, worker=name, queues=queues)
         return [{name: reply} for name, reply in replies.items()]
 
     monkeypatch.setattr(checking.current_app.control, "broadcast", broadcast)
@@ -159,7 +160,7 @@ def test_it_waits_for_what_is_under_way(call, workers, monkeypatch):
 
     def sleep(seconds):
         pks = list(Schedule.objects.values_list("pk", flat=True))
-        checking_work.look_at(pks, worker="slow@web1", queues=["commands"])
+        work.look_at(pks, worker="slow@web1", queues=["commands"])
 
     # The command's own `time` only: the examination waits, too, for the process that it ends.
     monkeypatch.setattr(check_commands, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
@@ -179,7 +180,7 @@ def test_hostile_text_obeys_no_terminal(call, workers):
 
 def test_what_all_commands_of_a_host_share_is_said_once(call, workers, monkeypatch):
     note = {"level": "note", "code": "limits", "text": "cron allows 5 open files, the worker 4", "advice": ""}
-    monkeypatch.setattr(checking_work, "examine", lambda asked: ((pk, [note]) for pk in asked))
+    monkeypatch.setattr(work, "examine", lambda asked: ((pk, [note]) for pk in asked))
     make_schedule("a"), make_schedule("b")
     workers["w@web1"] = HEARD
 

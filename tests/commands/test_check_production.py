@@ -18,20 +18,17 @@ from celery import current_app
 from django.core.management import call_command
 from django.db import connection
 
-from schedules import (
-    catalog,
-    production,
-    production_database,
-    production_fleet,
-    production_runs,
-    production_settings,
-    spool,
-    zone_data,
-)
+from schedules import catalog, zone_data
 from schedules.management.production_text import shape, text
 from schedules.models import Beat, Schedule, ZoneData
+from schedules.production import database as production_database
+from schedules.production import fleet as production_fleet
+from schedules.production import flow as production
+from schedules.production import runs as production_runs
+from schedules.production import settings as production_settings
 from schedules.querysets import database_now
 from schedules.rules.production import Level, error, ok, span, version_of, warning
+from schedules.worker import spool
 from tests.factories import make_run, make_schedule, make_task_schedule, make_worker
 
 pytestmark = pytest.mark.django_db
@@ -462,7 +459,7 @@ def test_every_page_that_advice_points_to_is_there():
         for line in page.splitlines()
         if line.startswith("#")
     }
-    source = "".join(path.read_text() for path in (ROOT / "schedules").glob("production*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "schedules" / "production").glob("*.py"))
     wanted = set(re.findall(r"\{GUIDE\}#([a-z-]+)", source))
     assert wanted
     assert wanted <= headings

@@ -11,12 +11,13 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schedules import catalog, exporting
-from schedules.import_sources import Reading, read
-from schedules.importing import Options, import_crontabs
+from schedules import catalog
+from schedules.exporting import flow as exporting
+from schedules.importing.flow import Options, import_crontabs
+from schedules.importing.sources import Reading, read
 from schedules.models import CrontabFile, RetryPolicy, Schedule
 from schedules.rules import crontab as crontabs
-from schedules.rules.crontab_sheet import Fate
+from schedules.rules.crontab.sheet import Fate
 from tests.factories import make_schedule, make_task_schedule
 from tests.rules.crontab_samples import crontab_text
 

@@ -261,7 +261,7 @@ def test_failure_while_writing_leaves_nothing_behind(call, crontab, monkeypatch)
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the power went off")
 
-    monkeypatch.setattr("schedules.importing.revisions.apply", fail)
+    monkeypatch.setattr("schedules.importing.flow.revisions.apply", fail)
     with pytest.raises(RuntimeError):
         call("import_crontab", crontab("0 3 * * * /opt/c\n0 1 * * * /opt/a\n0 5 * * * /opt/b\n"))
 

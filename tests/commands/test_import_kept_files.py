@@ -71,7 +71,7 @@ def test_failure_while_writing_keeps_nothing(call, crontab, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the power went off")
 
-    monkeypatch.setattr("schedules.importing._keep_next_run", fail)
+    monkeypatch.setattr("schedules.importing.flow._keep_next_run", fail)
     with pytest.raises(RuntimeError):
         call("import_crontab", crontab(TEXT))
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from schedules import import_files, import_sources
+from schedules.importing import files, sources
 from schedules.models import Schedule
 
 pytestmark = pytest.mark.django_db
 
-ME = import_sources.own_account()
+ME = sources.own_account()
 
 
 def reasons(remarks) -> str:
@@ -34,7 +34,7 @@ def system_directory(tmp_path, monkeypatch):
     """A directory that counts as /etc/cron.d."""
     folder = tmp_path / "cron.d"
     folder.mkdir()
-    monkeypatch.setattr(import_sources, "SYSTEM_DIRECTORY", folder)
+    monkeypatch.setattr(sources, "SYSTEM_DIRECTORY", folder)
     return folder
 
 
@@ -111,7 +111,7 @@ def test_a_file_of_cron_d_gives_the_same_names_however_it_was_named(call, tmp_pa
 def test_a_line_of_cron_d_without_an_account_is_told_to_name_one(
     call, system_directory, monkeypatch, named, dialect, ignored
 ):
-    monkeypatch.setattr(import_sources, "why_ignored", lambda place, daemon, facts: "")
+    monkeypatch.setattr(sources, "why_ignored", lambda place, daemon, facts: "")
     (system_directory / "shop").write_text("0 5 * * * /opt/report --all\n")
 
     result = call("import_crontab", system_directory / named, "--dialect", dialect, "--json")
@@ -147,7 +147,7 @@ def test_file_that_cannot_be_read_this_time_is_refused_and_nothing_of_it_is_gone
     def forbid(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(import_sources, "_bytes_of", forbid)
+    monkeypatch.setattr(sources, "_bytes_of", forbid)
     result = call("import_crontab", tmp_path, "--partial", "--json")
 
     assert result.status == 1
@@ -186,7 +186,7 @@ def test_spool_option_names_the_accounts(call, tmp_path):
 @pytest.fixture
 def broken(monkeypatch):
     """Every file breaks a rule on owner, mode and links, whoever runs the tests."""
-    monkeypatch.setattr(import_sources, "why_ignored", lambda place, daemon, facts: f"{place}: not so")
+    monkeypatch.setattr(sources, "why_ignored", lambda place, daemon, facts: f"{place}: not so")
 
 
 def test_file_that_cron_ignores_for_its_owner_or_mode_is_left_out_of_its_own_directory(
@@ -213,7 +213,7 @@ def test_copy_of_the_directory_is_read_with_a_warning_unless_it_is_to_be_strict(
 
 
 def test_rules_of_the_spool_are_those_of_the_account(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(import_sources, "SPOOLS", (tmp_path,))
+    monkeypatch.setattr(sources, "SPOOLS", (tmp_path,))
     (tmp_path / "root").write_text("0 5 * * * /opt/a\n")
     (tmp_path / "root").chmod(0o644)
 
@@ -329,7 +329,7 @@ def test_file_named_twice_is_imported_once(call, crontab):
 
 
 def test_pipe_that_nobody_writes_to_is_refused(call, tmp_path, monkeypatch):
-    monkeypatch.setattr(import_files, "PIPE_SECONDS", 0.01)
+    monkeypatch.setattr(files, "PIPE_SECONDS", 0.01)
     os.mkfifo(tmp_path / "pipe")
 
     result = call("import_crontab", tmp_path / "pipe", "--json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedules.rules.cron_seed import chosen
+from schedules.rules.cron.seed import chosen
 from tests.factories import make_schedule
 
 pytestmark = pytest.mark.django_db

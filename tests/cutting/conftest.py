@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schedules import crontab_edit, cut_over_objections
+from schedules.cutting_over import crontab_edit, objections
 from tests.commands.conftest import call
 from tests.cutting.stage import alive, import_lines, write
 
@@ -18,7 +18,7 @@ __all__ = ["call"]
 def daemon(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool | None]:
     """What is told of the daemon; True: it runs."""
     told: dict[str, bool | None] = {"runs": True}
-    monkeypatch.setattr(cut_over_objections, "daemon_runs", lambda: told["runs"])
+    monkeypatch.setattr(objections, "daemon_runs", lambda: told["runs"])
     return told
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from schedules import cutting_over, host_clock
-from schedules.cut_over_plan import Wanted
-from schedules.cutting_over import Report, Request
+from schedules import host_clock
+from schedules.cutting_over import flow as cutting_over
+from schedules.cutting_over.flow import Report, Request
+from schedules.cutting_over.plan import Wanted
 from schedules.models import Beat, Schedule
 from schedules.querysets import database_now
 from schedules.rules import cut_over_lines

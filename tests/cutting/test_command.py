@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from schedules import catalog, cutting_over, import_sources
+from schedules import catalog
+from schedules.cutting_over import flow as cutting_over
+from schedules.importing import sources
 from schedules.models import Schedule
 from tests.cutting.stage import CRONTAB, LINES, Clock, modes, run
 
@@ -174,7 +176,7 @@ def test_an_edit_of_what_is_cut_over_already_does_not_stand_in_the_way_of_other_
 
 @pytest.mark.parametrize("is_spool", [True, False])
 def test_the_other_name_of_an_account_s_crontab_is_told(call, crons_file, is_spool):
-    spool = str(import_sources.SPOOLS[0] / "ada")
+    spool = str(sources.SPOOLS[0] / "ada")
     known, named = (spool, "crontab:ada") if is_spool else ("crontab:ada", spool)
     Schedule.objects.update(source=known)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from schedules import catalog, crontab_edit, cut_over_objections
+from schedules import catalog
+from schedules.cutting_over import crontab_edit, objections
 from schedules.errors import NotPossible
 from schedules.models import Beat, CutOver, Run, Schedule, Worker
 from schedules.rules import cut_over_lines
@@ -200,7 +201,7 @@ def test_a_clock_that_does_not_agree_with_the_databases_is_refused(crons_file):
 
 
 def test_a_change_of_the_clock_nearby_is_refused_unless_forced(crons_file, monkeypatch):
-    monkeypatch.setattr(cut_over_objections, "clock_change_near", lambda zone, now: zone == "UTC")
+    monkeypatch.setattr(objections, "clock_change_near", lambda zone, now: zone == "UTC")
     assert "three hours" in refused(crons_file)
     assert [it.may_be_forced for it in run(crons_file, force=True).overridden] == [True]
     assert nobody_or_both(crons_file) == []

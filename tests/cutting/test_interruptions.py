@@ -8,8 +8,10 @@ import signal
 import pytest
 from django.db import OperationalError, connection
 
-from schedules import catalog, crontab_edit, cutting_over
-from schedules.cutting_over import Interrupted, TooLate
+from schedules import catalog
+from schedules.cutting_over import crontab_edit
+from schedules.cutting_over import flow as cutting_over
+from schedules.cutting_over.flow import Interrupted, TooLate
 from schedules.errors import NotPossible
 from schedules.models import CutOver, Schedule
 from schedules.rules import cut_over_lines

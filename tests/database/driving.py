@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from django_celery_beat.models import PeriodicTask
 
-from schedules import auditing, catalog, dispatch, occurrences, operate, reconcile, snapshot
+from schedules import auditing, catalog, dispatch, occurrences, operate, reconcile
 from schedules.models import Schedule
 from schedules.models.schedule import FOREVER
+from schedules.sql import snapshot
 
 
 class Driver:

@@ -6,12 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from schedules import catalog, checking, checking_work, control, process, retention
-from schedules.checking_process import examine
-from schedules.checking_subject import by_queue, command_definition, digest_of
+from schedules import catalog, control, retention
+from schedules.checking import flow as checking
+from schedules.checking import work
+from schedules.checking.process import examine
+from schedules.checking.subject import by_queue, command_definition, digest_of
 from schedules.errors import NotPossible
 from schedules.models import CommandCheck, Schedule, Worker
 from schedules.querysets import database_now
+from schedules.worker import process
 from tests.factories import make_schedule, make_task_schedule, make_worker
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def kept_connection(monkeypatch):
     """A worker's thread closes its own connection; here it is the test's, with its transaction."""
-    monkeypatch.setattr(checking_work.connection, "close", lambda: None)
+    monkeypatch.setattr(work.connection, "close", lambda: None)
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def broadcast(monkeypatch):
 
 
 def look(*schedules: Schedule, worker: str = "w@tests", queues: tuple[str, ...] = ("commands",)) -> int:
-    return checking_work.look_at([row.pk for row in schedules], worker=worker, queues=queues)
+    return work.look_at([row.pk for row in schedules], worker=worker, queues=queues)
 
 
 def digest(schedule: Schedule) -> str:
@@ -84,7 +87,7 @@ def test_what_is_no_longer_in_its_queues_is_forgotten():
 
 def test_a_worker_that_would_refuse_a_command_does_not_look_at_its_files(settings, tmp_path, monkeypatch):
     looked_at = []
-    monkeypatch.setattr(checking_work, "examine", lambda asked: looked_at.extend(asked) or examine(asked))
+    monkeypatch.setattr(work, "examine", lambda asked: looked_at.extend(asked) or examine(asked))
     allowed = tmp_path / "allowed"
     allowed.write_text("true\n")
     good, bad = make_schedule("good"), make_schedule("bad", command="cat < /etc/shadow")
@@ -123,7 +126,7 @@ def test_a_schedule_that_was_deleted_meanwhile_does_not_cost_the_others_their_ro
         Schedule.objects.filter(pk=gone.pk).delete()
         return examine(asked)
 
-    monkeypatch.setattr(checking_work, "examine", examine_and_delete)
+    monkeypatch.setattr(work, "examine", examine_and_delete)
     look(gone, kept)
 
     assert [row.schedule_id for row in CommandCheck.objects.all()] == [kept.pk]
@@ -242,7 +245,7 @@ def test_what_is_asked_while_a_worker_looks_is_looked_at_afterwards_once(monkeyp
             for asked in ({2}, {3}, {2, 4}):
                 looker.look_at(asked, worker="w", queues=[])
 
-    monkeypatch.setattr(control.checking_work, "look_at", look_at)
+    monkeypatch.setattr(control.work, "look_at", look_at)
     monkeypatch.setattr(control.threading.Thread, "start", lambda thread: thread.run())
 
     looker.look_at({1}, worker="w", queues=[])

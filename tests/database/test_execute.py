@@ -12,11 +12,12 @@ from celery.exceptions import Ignore, Reject
 from django.db import DataError, IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from schedules import execute, operate, patterns, process
+from schedules import execute, operate
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
-from schedules.work import Ended
+from schedules.worker import patterns, process
+from schedules.worker.work import Ended
 from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
 from tests.system.cluster import wait_for
 

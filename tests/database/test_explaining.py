@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_celery_beat.models import ClockedSchedule
 
-from schedules import catalog, explaining, operate
+from schedules import catalog, operate
 from schedules.errors import TimingError
-from schedules.explanation import Explanation
+from schedules.explaining import flow as explaining
+from schedules.explaining.explanation import Explanation
 from schedules.models import Attempt, Beat, Run, Worker
 from schedules.models.schedule import reserved_interval
 from tests.database.driving import Driver

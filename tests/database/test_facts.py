@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from celery import current_app
 
-from schedules import facts, process
 from schedules.beat import Engine
 from schedules.models import Beat, Worker
 from schedules.querysets import database_now
+from schedules.worker import facts, process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

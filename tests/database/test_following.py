@@ -9,8 +9,9 @@ import pytest
 from celery import current_app
 from django.db import OperationalError
 
-from schedules import beat, following, sending
+from schedules import beat, following
 from schedules.following import Follower, Looker
+from schedules.messages import sending
 from schedules.models import Attempt, Run, Schedule
 from schedules.querysets import Heard, Sent
 from schedules.rules.states import Outcome, State

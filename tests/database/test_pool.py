@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, connections
 
-from schedules import pool
+from schedules.worker import pool
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

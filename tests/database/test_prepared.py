@@ -4,7 +4,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from schedules import prepared
+from schedules.sql import prepared
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

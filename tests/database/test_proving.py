@@ -8,14 +8,14 @@ import pytest
 from django_celery_beat.models import PeriodicTask
 
 from schedules import catalog
-from schedules.import_sources import read
-from schedules.import_values import Reading
-from schedules.importing import Options, import_crontabs
+from schedules.importing.flow import Options, import_crontabs
+from schedules.importing.sources import read
+from schedules.importing.values import Reading
 from schedules.models import CrontabFile, Schedule
-from schedules.proving import Report, Result, Verdict, prove
-from schedules.proving_lines import found, imported
+from schedules.proving.flow import Report, Result, Verdict, prove
+from schedules.proving.lines import found, imported
 from schedules.rules import cron
-from schedules.rules.crontab_grammar import Daemon
+from schedules.rules.crontab.grammar import Daemon
 from schedules.rules.daemon import Window
 
 pytestmark = pytest.mark.django_db

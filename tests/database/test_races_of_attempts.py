@@ -16,7 +16,7 @@ from schedules.errors import NotPossible
 from schedules.models import Attempt, AttemptOutput, Run, Worker
 from schedules.querysets import RunQuerySet, database_now
 from schedules.rules.states import FINAL, Outcome, State
-from schedules.work import Ended
+from schedules.worker.work import Ended
 from tests.database.racing import Held, Order, Racer, meet
 from tests.factories import claimed, make_policy, make_run, make_schedule, make_worker
 

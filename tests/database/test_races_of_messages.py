@@ -17,8 +17,8 @@ from kombu.exceptions import OperationalError
 
 from schedules import conf, dispatch, events, execute, operate, publish
 from schedules.errors import NotPossible
+from schedules.messages.outbox import Outbox
 from schedules.models import Attempt, Run
-from schedules.outbox import Outbox
 from schedules.querysets import Heard, RunQuerySet, Sent, database_now
 from schedules.rules.states import Outcome, State
 from tests.database.racing import PATIENCE, Killed, Order, Pause, Racer, meet

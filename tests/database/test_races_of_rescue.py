@@ -12,12 +12,13 @@ import pytest
 from celery import current_app
 from django.db import OperationalError
 
-from schedules import beat, execute, operate, process, rescue, retention
+from schedules import beat, execute, operate, rescue, retention
 from schedules.errors import NotPossible
 from schedules.models import Attempt, AttemptOutput, Run, Worker
 from schedules.querysets import RunQuerySet, database_now
 from schedules.rules.states import Outcome, State
-from schedules.work import Ended
+from schedules.worker import process
+from schedules.worker.work import Ended
 from tests.database.racing import PATIENCE, Order, Pause, Racer, meet
 from tests.factories import claimed, due, make_policy, make_run, make_schedule, make_worker
 

@@ -6,8 +6,9 @@ import pytest
 from celery import current_app
 
 from scheduler import topology
-from schedules import publish, routing
+from schedules import publish
 from schedules.errors import InvalidSchedule
+from schedules.messages import routing
 from schedules.models import Run
 from schedules.querysets import database_now
 from schedules.revisions import definition_of

@@ -12,8 +12,9 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from kombu.exceptions import OperationalError
 
-from schedules import operate, publish, sending
+from schedules import operate, publish
 from schedules.errors import InvalidSchedule
+from schedules.messages import sending
 from schedules.models import Attempt, Run, Schedule
 from schedules.querysets import Doorbell, Sent, database_now
 from tests.factories import make_policy, make_run, make_task_schedule

@@ -9,8 +9,9 @@ from decimal import Decimal
 import pytest
 from django_celery_beat.models import PeriodicTask, SolarSchedule
 
-from schedules import auditing, dispatch, explaining, reconcile
+from schedules import auditing, dispatch, reconcile
 from schedules.admin import timings
+from schedules.explaining import flow as explaining
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from schedules.rules import when

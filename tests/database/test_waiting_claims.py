@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
-from schedules import execute, process
+from schedules import execute
+from schedules.worker import process
 from tests.factories import make_run, make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)

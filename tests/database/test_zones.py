@@ -11,7 +11,7 @@ from django_celery_beat.models import IntervalSchedule
 from schedules import catalog, dispatch, retention, zone_data, zones
 from schedules.models import Revision, Run, Schedule, ZoneData
 from schedules.querysets import database_now
-from schedules.rules import cron_clock
+from schedules.rules.cron import clock
 from tests.factories import make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
@@ -141,8 +141,8 @@ def test_a_zone_that_is_gone_sets_its_schedule_aside_and_no_other(daily, monkeyp
             raise zoneinfo.ZoneInfoNotFoundError(key)
         return zoneinfo.ZoneInfo(key)
 
-    monkeypatch.setattr(cron_clock, "ZoneInfo", zone)
-    cron_clock.zone.cache_clear()
+    monkeypatch.setattr(clock, "ZoneInfo", zone)
+    clock.zone.cache_clear()
     recompute()
     gone.refresh_from_db()
     assert (next_run(daily), gone.next_run_at) == (right, None)

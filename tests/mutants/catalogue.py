@@ -14,8 +14,9 @@ ATTEMPTS = "tests/database/test_races_of_attempts.py"
 LOSSES = "tests/database/test_races_of_rescue.py"
 
 QUERYSETS = "schedules/querysets.py"
-STATEMENTS = "schedules/statements.py"
-DISPATCH = "schedules/statements_dispatch.py"
+STATEMENTS = "schedules/sql/statements.py"
+DISPATCH = "schedules/sql/dispatching.py"
+PROCESS = "schedules/worker/process.py"
 TABLES = "schedules/migrations/0001_tables.py"
 
 ATTEMPT_MUTANTS = (
@@ -186,7 +187,7 @@ LOSS_MUTANTS = (
     ),
     Mutant(
         without="the second heartbeat before a run is disowned",
-        edits=[Edit("schedules/process.py", "if lost := unknown & self._unknown:", "if lost := unknown:")],
+        edits=[Edit(PROCESS, "if lost := unknown & self._unknown:", "if lost := unknown:")],
         tests=[
             f"{LOSSES}::test_a_claim_that_comes_between_the_two_looks_of_a_heartbeat_is_not_disowned",
             f"{LOSSES}::test_a_claim_whose_answer_never_came_is_disowned_at_the_second_heartbeat",
@@ -194,7 +195,7 @@ LOSS_MUTANTS = (
     ),
     Mutant(
         without="what a process holds when it disowns",
-        edits=[Edit("schedules/process.py", "executed_by(self.worker)) - held", "executed_by(self.worker))")],
+        edits=[Edit(PROCESS, "executed_by(self.worker)) - held", "executed_by(self.worker))")],
         tests=[f"{LOSSES}::test_a_claim_whose_answer_is_late_is_not_disowned"],
     ),
     Mutant(
@@ -409,7 +410,7 @@ MESSAGE_MUTANTS = (
     Mutant(
         without="the cap of messages that are outstanding",
         edits=[
-            Edit("schedules/outbox.py", "if count >= doorbells]", "if count < 0]"),
+            Edit("schedules/messages/outbox.py", "if count >= doorbells]", "if count < 0]"),
         ],
         tests=[
             "tests/database/test_publish.py::test_a_full_queue_takes_no_new_message_but_repeats_lost_ones",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from schedules.rules.manifest_keys import POLICY_KEYS, SCHEDULE_KEYS, without_defaults
-from schedules.rules.manifest_values import write_length
+from schedules.rules.manifest.keys import POLICY_KEYS, SCHEDULE_KEYS, without_defaults
+from schedules.rules.manifest.values import write_length
 
 STORABLE = st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])
 TRAPS = st.sampled_from(

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from schedules.rules.command_check import Subject, check
-from schedules.rules.command_files import Seen
-from schedules.rules.command_findings import Level
+from schedules.rules.command.check import Subject, check
+from schedules.rules.command.files import Seen
+from schedules.rules.command.findings import Level
 
 FILE, PROGRAM = Seen("file", True, True, False), Seen("file", True, True, True)
 DIRECTORY = Seen("directory", True, True, True)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.errors import CronError, InvalidSchedule, TimingError
-from schedules.rules import cron, cron_clock
-from schedules.rules.cron import fire_times, next_fire
+from schedules.rules import cron
+from schedules.rules.cron import clock, fire_times, next_fire
 from tests.rules.cron_samples import random_expression
 
 BERLIN = "Europe/Berlin"
@@ -209,7 +209,7 @@ class TestSmallJumps:
     )
     def test_a_jump_of_a_few_minutes_is_only_lateness(self, monkeypatch, minutes, expression, expected):
         zone = JumpAtNoon(minutes)
-        for module in (cron, cron_clock):
+        for module in (cron, clock):
             monkeypatch.setattr(module, "zone", lambda name: zone)
         start = JumpAtNoon.NOON - timedelta(minutes=6)
         end = JumpAtNoon.NOON + timedelta(minutes=3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schedules.errors import CronError
 from schedules.rules.cron import fire_times, next_fire, parse
-from schedules.rules.cron_seed import chosen
+from schedules.rules.cron.seed import chosen
 
 MONTHS = st.tuples(st.integers(1990, 2100), st.integers(1, 12))
 

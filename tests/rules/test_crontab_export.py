@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from schedules.errors import NotPossible
 from schedules.rules import crontab
-from schedules.rules.crontab_export import compose, rewrite
-from schedules.rules.crontab_grammar import CRON
-from schedules.rules.crontab_lines import Format, Job, JobText
-from schedules.rules.crontab_sheet import Environment, Fate, Sheet, Wanted, text_of
+from schedules.rules.crontab.export import compose, rewrite
+from schedules.rules.crontab.grammar import CRON
+from schedules.rules.crontab.lines import Format, Job, JobText
+from schedules.rules.crontab.sheet import Environment, Fate, Sheet, Wanted, text_of
 from tests.rules.crontab_samples import ACCOUNT, COMMAND, TEXT, TIME, crontab_text
 
 FORMATS = (Format.USER, Format.SYSTEM)

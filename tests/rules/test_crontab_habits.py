@@ -2,7 +2,7 @@
 
 import pytest
 
-from schedules.rules.crontab_habits import habit_warnings
+from schedules.rules.crontab.habits import habit_warnings
 
 
 def kinds(command: str, shell: str = "/bin/sh") -> list[str]:

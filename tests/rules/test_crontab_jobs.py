@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schedules.rules.crontab import parse
-from schedules.rules.crontab_jobs import split_stdin
+from schedules.rules.crontab.jobs import split_stdin
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from schedules.rules.crontab_grammar import Daemon
-from schedules.rules.crontab_places import Facts, Place, ignored_name, ignored_spool_name, why_ignored
+from schedules.rules.crontab.grammar import Daemon
+from schedules.rules.crontab.places import Facts, Place, ignored_name, ignored_spool_name, why_ignored
 
 SYSTEM = Facts(owner=0, mode=0o644, links=1)
 SPOOL = Facts(owner=1000, mode=0o600, links=1, account=1000)

@@ -3,8 +3,8 @@
 import pytest
 
 from schedules.rules.crontab import parse
-from schedules.rules.crontab_lines import Setting
-from schedules.rules.crontab_settings import NotASetting, read_setting
+from schedules.rules.crontab.lines import Setting
+from schedules.rules.crontab.settings import NotASetting, read_setting
 
 
 @pytest.mark.parametrize(

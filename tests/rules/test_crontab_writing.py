@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schedules.errors import NotWritable
-from schedules.rules.crontab_grammar import CRON, CRONIE
-from schedules.rules.crontab_jobs import read_job
-from schedules.rules.crontab_lines import BLANKS, Format, JobText, Setting
-from schedules.rules.crontab_settings import read_setting
-from schedules.rules.crontab_writing import comment_out, write_comment, write_job, write_setting
+from schedules.rules.crontab.grammar import CRON, CRONIE
+from schedules.rules.crontab.jobs import read_job
+from schedules.rules.crontab.lines import BLANKS, Format, JobText, Setting
+from schedules.rules.crontab.settings import read_setting
+from schedules.rules.crontab.writing import comment_out, write_comment, write_job, write_setting
 from tests.rules.crontab_samples import COMMAND, TEXT, TIME, job_line
 
 GRAMMARS = st.sampled_from([CRON, CRONIE])

@@ -8,10 +8,10 @@ import pytest
 
 from schedules.rules import daemon
 from schedules.rules.daemon import Window
-from schedules.rules.daemon_clock import spells
+from schedules.rules.daemon.clock import spells
 from schedules.rules.definition import Background, CatchUp, Definition, Kind, Overlap
 from schedules.rules.equivalence import Differing, Minutes, Stored, compare, stored_minutes
-from schedules.rules.equivalence_causes import Claim, clock_note, notes, timing_causes, work_causes
+from schedules.rules.equivalence.causes import Claim, clock_note, notes, timing_causes, work_causes
 from schedules.rules.retry import RetryPolicy
 from schedules.rules.timing import (
     BootTiming,

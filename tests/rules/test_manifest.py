@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.rules import manifest, manifest_nodes
-from schedules.rules.manifest_nodes import MAX_BYTES
-from schedules.rules.manifest_values import read_length, write_length
+from schedules.rules import manifest
+from schedules.rules.manifest import nodes
+from schedules.rules.manifest.nodes import MAX_BYTES
+from schedules.rules.manifest.values import read_length, write_length
 from tests.rules.manifest_samples import NAME, POLICY, SCHEDULE
 
 
@@ -220,7 +221,7 @@ def test_file_that_cannot_be_read_says_where_and_why(text, complaint):
 
 
 def test_file_with_too_many_values_is_refused(monkeypatch):
-    monkeypatch.setattr(manifest_nodes, "MAX_NODES", 10)
+    monkeypatch.setattr(nodes, "MAX_NODES", 10)
 
     assert complaints("- 1\n" * 11) == ["1.yaml:10:3: The file has more than 10 values."]
 

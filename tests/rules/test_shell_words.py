@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schedules.rules.shell_commands import Group, Script, Simple, read
-from schedules.rules.shell_lexer import Lexer
-from schedules.rules.shell_words import Word
+from schedules.rules.shell.commands import Group, Script, Simple, read
+from schedules.rules.shell.lexer import Lexer
+from schedules.rules.shell.words import Word
 
 VARIABLES = {"HOME": "/home/ada", "x": "1", "two": "a b", "hidden": None}
 SHELLS = ("/bin/sh", "/bin/bash")

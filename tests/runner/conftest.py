@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schedules.runner import Cancel, Command, Launcher, Result
+from schedules.runner.launcher import Cancel, Command, Launcher, Result
 
 
 class Marked:
@@ -87,7 +87,7 @@ def kill(pid: int) -> None:
 
 
 def _zygotes_of(worker: int) -> list[int]:
-    return [pid for pid in children_of(worker) if b"runner_zygote" in read(f"/proc/{pid}/cmdline")]
+    return [pid for pid in children_of(worker) if b"runner.zygote" in read(f"/proc/{pid}/cmdline")]
 
 
 def _parent_of(pid: int) -> int | None:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from schedules import runner_cgroup
-from schedules.runner_cgroup import RunGroup, find_home
+from schedules.runner import cgroup
+from schedules.runner.cgroup import RunGroup, find_home
 
 from .conftest import wait_until
 
@@ -69,7 +69,7 @@ def worker(service: Path, *commands: str, become: str = "") -> list[dict]:
     code = f"""
         import json, os
         from datetime import timedelta
-        from schedules.runner import Command, Launcher
+        from schedules.runner.launcher import Command, Launcher
         with Launcher() as launcher:
             for command in ({"".join(f"Command({command}), " for command in commands)}):
                 result = launcher.run(command)
@@ -184,7 +184,7 @@ def test_a_group_that_cannot_be_limited_is_not_left_behind(tmp_path):
 
 def test_no_group_is_touched_that_nobody_delegated(tmp_path, monkeypatch):
     """Every group is writable to root; all but the delegated ones are systemd's."""
-    monkeypatch.setattr(runner_cgroup, "_own_path", lambda: "/system.slice/beatkeeper.service")
+    monkeypatch.setattr(cgroup, "_own_path", lambda: "/system.slice/beatkeeper.service")
     own = tmp_path / "system.slice" / "beatkeeper.service"
     own.mkdir(parents=True)
     (own / "cgroup.controllers").write_text("cpu memory pids")
@@ -198,8 +198,8 @@ def test_a_delegated_group_is_emptied_into_a_leaf_and_hands_memory_down(tmp_path
     own.mkdir()
     for name, text in (("controllers", "memory pids"), ("procs", ""), ("subtree_control", "")):
         (own / f"cgroup.{name}").write_text(text)
-    monkeypatch.setattr(runner_cgroup, "_own_path", lambda: "/unit")
-    monkeypatch.setattr(runner_cgroup, "_is_delegated", lambda directory: directory == str(own))
+    monkeypatch.setattr(cgroup, "_own_path", lambda: "/unit")
+    monkeypatch.setattr(cgroup, "_is_delegated", lambda directory: directory == str(own))
     gone = subprocess.Popen(["true"])
     gone.wait()
     for name in (f"run-{gone.pid}-1", f"run-{os.getpid()}-1", "other"):
@@ -215,8 +215,8 @@ def test_a_group_that_refuses_is_told_in_the_log_and_done_without(tmp_path, monk
     own = tmp_path / "unit"
     own.mkdir()
     (own / "cgroup.controllers").write_text("memory")
-    monkeypatch.setattr(runner_cgroup, "_own_path", lambda: "/unit")
-    monkeypatch.setattr(runner_cgroup, "_is_delegated", lambda directory: True)
+    monkeypatch.setattr(cgroup, "_own_path", lambda: "/unit")
+    monkeypatch.setattr(cgroup, "_is_delegated", lambda directory: True)
 
     assert find_home(str(tmp_path)) is None
     assert "Memory limits hold for each process only" in capsys.readouterr().err

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from schedules import checking_process
-from schedules.checking_process import examine
-from schedules.runner import Command
+from schedules.checking import process
+from schedules.checking.process import examine
+from schedules.runner.launcher import Command
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
@@ -18,10 +18,11 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become ano
 # As the real one, but one name does not answer, as a file on a dead mount.
 HANGING = """
 import sys, time; sys.path.append(sys.argv[1])
-from schedules import checking_child, checking_files
-look = checking_files.AccountFiles.look
-checking_files.AccountFiles.look = lambda self, path: time.sleep(60) if "hangs" in path else look(self, path)
-checking_child.main()
+from schedules.checking import child
+from schedules.checking import files
+look = files.AccountFiles.look
+files.AccountFiles.look = lambda self, path: time.sleep(60) if "hangs" in path else look(self, path)
+child.main()
 """
 
 
@@ -99,7 +100,7 @@ def test_groups_of_the_account_count(open_to_all: Path):
 
 
 def test_a_file_that_does_not_answer_costs_its_own_command_only(monkeypatch):
-    monkeypatch.setattr(checking_process, "_PROGRAM", HANGING)
+    monkeypatch.setattr(process, "_PROGRAM", HANGING)
 
     found = codes(
         Command(text="true"), Command(text="/mnt/hangs"), Command(text="no-such-program"), stall=1.5
@@ -109,8 +110,8 @@ def test_a_file_that_does_not_answer_costs_its_own_command_only(monkeypatch):
 
 
 def test_an_account_whose_commands_hang_again_and_again_is_given_up(monkeypatch):
-    monkeypatch.setattr(checking_process, "_PROGRAM", HANGING)
-    monkeypatch.setattr(checking_process, "HANGS", 1)
+    monkeypatch.setattr(process, "_PROGRAM", HANGING)
+    monkeypatch.setattr(process, "HANGS", 1)
 
     assert codes(Command(text="/mnt/hangs"), Command(text="true"), stall=1.5) == [
         ["hangs"],
@@ -119,7 +120,7 @@ def test_an_account_whose_commands_hang_again_and_again_is_given_up(monkeypatch)
 
 
 def test_a_process_that_fails_is_an_answer_too(monkeypatch):
-    monkeypatch.setattr(checking_process, "_PROGRAM", "raise SystemExit('no memory')")
+    monkeypatch.setattr(process, "_PROGRAM", "raise SystemExit('no memory')")
 
     [(_, [finding])] = examine({1: Command(text="true")})
 

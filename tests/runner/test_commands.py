@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schedules.commands import command_of, run_command
 from schedules.models import Attempt, Run
-from schedules.process import Execution
 from schedules.rules.definition import Definition, Kind
 from schedules.rules.states import Outcome
-from schedules.work import Ended
+from schedules.worker.commands import command_of, run_command
+from schedules.worker.process import Execution
+from schedules.worker.work import Ended
 
 MOMENT = datetime(2026, 11, 21, 4, 30, tzinfo=UTC)
 

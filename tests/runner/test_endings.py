@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from schedules.runner import Cancel, Command, Ending, Launcher
+from schedules.runner.launcher import Cancel, Command, Ending, Launcher
 
 from .conftest import children_of, read, wait_until, zygote_of
 
@@ -225,7 +225,7 @@ def test_close_does_not_wait_for_a_command_and_does_not_end_it(marked):
 
 def test_a_stuck_zygote_is_replaced_and_its_command_never_begins(launcher, monkeypatch, tmp_path):
     witness = tmp_path / "witness"
-    monkeypatch.setattr("schedules.runner.START_LIMIT", SHORT)
+    monkeypatch.setattr("schedules.runner.launcher.START_LIMIT", SHORT)
     os.kill(zygote_of(os.getpid()), signal.SIGSTOP)
 
     stuck = launcher.run(Command(text=f"touch {witness}"))
@@ -240,7 +240,7 @@ def test_a_command_that_reaches_its_runner_too_late_does_not_begin(marked, monke
     witness = tmp_path / "witness"
     assert marked.run("true").succeeded
     [idle] = children_of(zygote_of(os.getpid()))
-    monkeypatch.setattr("schedules.runner.START_LIMIT", SHORT)
+    monkeypatch.setattr("schedules.runner.launcher.START_LIMIT", SHORT)
     os.kill(idle, signal.SIGSTOP)
 
     late = marked.run(f"touch {witness}")
@@ -253,8 +253,8 @@ def test_a_command_that_reaches_its_runner_too_late_does_not_begin(marked, monke
 
 
 def test_a_runner_that_stops_answering_counts_as_lost_and_ends_its_command(marked, monkeypatch):
-    monkeypatch.setattr("schedules.runner.ANSWER_ALLOWANCE", SHORT)
-    monkeypatch.setattr("schedules.runner.START_LIMIT", 2 * SHORT)  # it may have said nothing yet
+    monkeypatch.setattr("schedules.runner.launcher.ANSWER_ALLOWANCE", SHORT)
+    monkeypatch.setattr("schedules.runner.launcher.START_LIMIT", 2 * SHORT)  # it may have said nothing yet
     command = marked.command("sleep 60", timeout=SHORT, kill_grace=SHORT)
     thread, results = in_background(marked.launcher, command)
     wait_until(marked.alive, within=SOON, what="the command runs")

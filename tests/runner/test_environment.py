@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from schedules.runner import Command, Ending, Launcher
+from schedules.runner.launcher import Command, Ending, Launcher
 
 ME = pwd.getpwuid(os.geteuid())
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 
 import pytest
 
-from schedules import runner_limits, runner_tree
-from schedules.runner import Command, Ending, Launcher
-from schedules.runner_limits import ProcessorTime
-from schedules.runner_tree import Process
+from schedules.runner import limits as runner_limits
+from schedules.runner import tree
+from schedules.runner.launcher import Command, Ending, Launcher
+from schedules.runner.limits import ProcessorTime
+from schedules.runner.tree import Process
 
 from .conftest import children_of, read, zygote_of
 
@@ -269,9 +270,9 @@ def test_usage_that_moves_to_the_parent_while_it_is_read_is_not_counted_twice(mo
             table[parent.pid] = replace(parent, ticks=parent.ticks + child.ticks)
         return found
 
-    monkeypatch.setattr(runner_tree, "_all_processes", lambda: iter((child, parent)))
-    monkeypatch.setattr(runner_tree, "_read", look)
+    monkeypatch.setattr(tree, "_all_processes", lambda: iter((child, parent)))
+    monkeypatch.setattr(tree, "_read", look)
 
-    first, second = runner_tree.processor_seconds(1), runner_tree.processor_seconds(1)
+    first, second = tree.processor_seconds(1), tree.processor_seconds(1)
 
     assert first == second == 150 / os.sysconf("SC_CLK_TCK")

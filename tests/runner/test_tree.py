@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schedules.runner import IDLE_RUNNERS, Command, Ending, Launcher
+from schedules.runner.launcher import IDLE_RUNNERS, Command, Ending, Launcher
 
 from .conftest import children_of, kill, pids_with, read, state_of, wait_until, zygote_of
 
@@ -55,7 +55,7 @@ class Worker:
         settings = "".join(f", {name}={value}" for name, value in options.items())
         code = f"""
             from datetime import timedelta
-            from schedules.runner import Command, Launcher
+            from schedules.runner.launcher import Command, Launcher
             environment = (("MARK", {self.mark!r}),)
             with Launcher() as launcher:
                 print(launcher.run(Command(text={text!r}, extra_environment=environment{settings})))
@@ -111,7 +111,7 @@ def test_death_of_the_worker_is_noticed_though_another_process_holds_its_channel
     """A forked child of the worker inherits the socket, so that no end of file ever comes."""
     code = """
         import os, signal, sys, threading
-        from schedules.runner import Command, Launcher
+        from schedules.runner.launcher import Command, Launcher
         launcher = Launcher()
         environment = (("MARK", sys.argv[1]),)
         command = Command(text="sleep 60", extra_environment=environment)
@@ -214,7 +214,7 @@ def test_runners_of_a_busy_worker_are_used_again(launcher):
 
 def test_runners_that_nobody_needs_any_more_go(launcher, monkeypatch):
     _burst(launcher, 8)
-    monkeypatch.setattr("schedules.runner.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("schedules.runner.launcher.BUSY_SECONDS", 0.0)
     assert launcher.run(Command(text="true")).succeeded
     zygote = zygote_of(os.getpid())
     wait_until(lambda: len(children_of(zygote)) == IDLE_RUNNERS, within=SOON, what="four are left")
@@ -502,7 +502,7 @@ class TestLeftRunning:
         wait_until(lambda: not children_of(zygote), within=SOON, what="the runner is gone")
         [shell] = [pid for pid in marked.alive() if read(f"/proc/{pid}/comm") == b"sh\n"]
         pipe = os.readlink(f"/proc/{shell}/fd/1")
-        [drain] = [pid for pid in _holders_of(pipe) if b"runner_zygote" in read(f"/proc/{pid}/cmdline")]
+        [drain] = [pid for pid in _holders_of(pipe) if b"runner.zygote" in read(f"/proc/{pid}/cmdline")]
 
         for pid in marked.alive():
             kill(pid)

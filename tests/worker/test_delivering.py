@@ -9,10 +9,11 @@ import time
 import pytest
 from django.db import DataError, InternalError, OperationalError, ProgrammingError
 
-from schedules import delivering, execute, process, rescue, spool
+from schedules import delivering, execute, rescue
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.rules.states import Outcome
-from schedules.work import Ended
+from schedules.worker import process, spool
+from schedules.worker.work import Ended
 from tests.factories import claimed, make_policy, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)

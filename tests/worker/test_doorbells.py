@@ -13,9 +13,10 @@ from celery import Celery, current_app, signals
 from celery.contrib.testing.worker import start_worker
 from kombu import Connection, Producer, Queue
 
-from schedules import envelope, lines, publish
-from schedules.envelope import Route
-from schedules.lines import Ring
+from schedules import publish
+from schedules.messages import envelope, lines
+from schedules.messages.envelope import Route
+from schedules.messages.lines import Ring
 from schedules.models import Run
 from schedules.querysets import database_now
 from tests.factories import make_run, make_schedule, make_task_schedule

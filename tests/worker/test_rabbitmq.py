@@ -10,8 +10,8 @@ from celery import current_app
 from kombu import Connection, Exchange, Queue
 
 from scheduler import topology
-from schedules import production_broker
-from schedules.production_broker import Fleet
+from schedules.production import broker
+from schedules.production.broker import Fleet
 from schedules.rules.production import Level
 from tests.system.cluster import wait_for
 
@@ -41,7 +41,7 @@ def looked_at(queue, rabbitmq_url, monkeypatch):
     monkeypatch.setitem(current_app.conf, "broker_transport", None)
     monkeypatch.setitem(current_app.conf, "broker_transport_options", {"confirm_publish": True})
     current_app.amqp.queues = [queue]
-    yield lambda: {each.code: each for each in production_broker.look(Fleet())}
+    yield lambda: {each.code: each for each in broker.look(Fleet())}
     current_app.amqp.queues = before
 
 

@@ -12,9 +12,10 @@ import pytest
 from celery import current_app
 from kombu import Connection, Exchange, Producer, Queue
 
-from schedules import lines, publish
-from schedules.envelope import Route
-from schedules.lines import Ring
+from schedules import publish
+from schedules.messages import lines
+from schedules.messages.envelope import Route
+from schedules.messages.lines import Ring
 from schedules.models import Run
 from schedules.querysets import database_now
 from tests.factories import make_run, make_schedule, make_task_schedule

@@ -12,9 +12,9 @@ import uuid
 
 import pytest
 
-from schedules import spool
 from schedules.rules.states import Outcome
-from schedules.work import Ended
+from schedules.worker import spool
+from schedules.worker.work import Ended
 
 ENDED = Ended(
     outcome=Outcome.FAILED,

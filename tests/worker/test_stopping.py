@@ -15,9 +15,10 @@ import pytest
 from celery.worker import state
 from django.db import OperationalError
 
-from schedules import execute, process, rescue, stopping
+from schedules import execute, rescue, stopping
 from schedules.models import Run
 from schedules.querysets import RunQuerySet, database_now
+from schedules.worker import process
 from tests.factories import claimed, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)

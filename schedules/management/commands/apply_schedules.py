@@ -7,12 +7,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from schedules.applying import Plan, apply
+from schedules.applying.files import read_files
+from schedules.applying.flow import Plan, apply
 from schedules.errors import ManifestRefused
 from schedules.management.output import counted, printable
 from schedules.management.plan_text import plan_shape, plan_text
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
-from schedules.manifest_files import read_files
 
 PENDING = 3
 """Exit status of `--dry-run --exit-code` where there is something to do."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from schedules import catalog, checking
-from schedules.checking_subject import by_queue
+from schedules import catalog
+from schedules.checking import flow as checking
+from schedules.checking.subject import by_queue
 from schedules.management.check_text import START_A_WORKER, Report, shape, text
 from schedules.management.output import counted, printable
 from schedules.management.script import REFUSED, Error, ScriptCommand, usage_error

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from schedules import production
 from schedules.management.production_text import shape, text, verdict
 from schedules.management.script import REFUSED, Error, ScriptCommand
+from schedules.production import flow as production
 from schedules.rules.production import Level
 
 FAILING = {"error": {Level.ERROR}, "warning": {Level.ERROR, Level.WARNING}}

@@ -11,16 +11,17 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from schedules import comparing, log_files
-from schedules.comparing import Compared
+from schedules.comparing import flow as comparing
+from schedules.comparing import log_files
+from schedules.comparing.flow import Compared
 from schedules.errors import BeatkeeperError, NotPossible, UnknownSchedule
-from schedules.import_known import imported_were
+from schedules.importing.known import imported_were
 from schedules.management.output import counted, iso, local, printable, table
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, moment, usage_error
 from schedules.management.selection import add_selection, chosen
 from schedules.models import Schedule
 from schedules.querysets import database_now
-from schedules.rules.cron_clock import zone
+from schedules.rules.cron.clock import zone
 from schedules.rules.cron_log import CronLog, read
 
 TOLERANCE = 55

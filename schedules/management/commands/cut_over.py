@@ -1,4 +1,4 @@
-"""`manage.py cut_over`: lines leave cron and their schedules run them. The work is in `cutting_over`."""
+"""`manage.py cut_over`: lines leave cron, schedules run them. The work is in `schedules.cutting_over`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from schedules import catalog
-from schedules.crontab_edit import ACCOUNT_LABEL
-from schedules.cut_over_objections import Objection
-from schedules.cut_over_plan import Move, Wanted
-from schedules.cut_over_return import Edit, Start, next_starts
-from schedules.cutting_over import Report, Request, run
+from schedules.cutting_over.crontab_edit import ACCOUNT_LABEL
+from schedules.cutting_over.flow import Report, Request, run
+from schedules.cutting_over.going_back import Edit, Start, next_starts
+from schedules.cutting_over.objections import Objection
+from schedules.cutting_over.plan import Move, Wanted
 from schedules.management.output import counted, iso, local, printable, table
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
 from schedules.models import CutOver, Schedule

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from schedules import catalog, explaining
+from schedules import catalog
 from schedules.errors import TimingError
-from schedules.explanation import Explanation
+from schedules.explaining import flow as explaining
+from schedules.explaining.explanation import Explanation
 from schedules.management.output import iso, printable
 from schedules.management.script import ScriptCommand, usage_error
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from schedules.exporting import Export, export_chosen, export_source
+from schedules.exporting.flow import Export, export_chosen, export_source
 from schedules.management.output import counted, printable
 from schedules.management.script import ScriptCommand, usage_error
 from schedules.management.selection import add_selection, chosen
 from schedules.management.writing import write_output
-from schedules.rules.crontab_lines import Format
-from schedules.rules.crontab_sheet import Exported, Fate
+from schedules.rules.crontab.lines import Format
+from schedules.rules.crontab.sheet import Exported, Fate
 
 MOST_SHOWN = 20
 

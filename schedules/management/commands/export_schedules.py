@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from schedules.applying.rows import Described, describe_all
 from schedules.management.output import counted, printable
 from schedules.management.script import REFUSED, Error, ScriptCommand
 from schedules.management.selection import add_selection, chosen
 from schedules.management.writing import write_output
-from schedules.manifest_rows import Described, describe_all
 from schedules.models import RetryPolicy
 from schedules.querysets import database_now
 from schedules.rules import manifest

@@ -9,18 +9,18 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from schedules.errors import CrontabRefused, InvalidSchedule
-from schedules.import_sources import LONGEST_LABEL, read
-from schedules.import_values import Reading, Sources
-from schedules.importing import Options, Report, check, import_crontabs
+from schedules.importing.flow import Options, Report, check, import_crontabs
+from schedules.importing.sources import LONGEST_LABEL, read
+from schedules.importing.values import Reading, Sources
 from schedules.management.import_text import complaint, shape, spoiled_advice, text
 from schedules.management.output import printable
 from schedules.management.proof_gate import import_proved
 from schedules.management.proof_text import YEARS, gate_complaint, with_proof, with_proof_text, years
 from schedules.management.script import REFUSED, Error, ScriptCommand, author, usage_error
 from schedules.models import RetryPolicy
-from schedules.proving import Report as Proof
-from schedules.rules.crontab_grammar import Daemon
-from schedules.rules.crontab_lines import Format
+from schedules.proving.flow import Report as Proof
+from schedules.rules.crontab.grammar import Daemon
+from schedules.rules.crontab.lines import Format
 
 LARGE = 500
 """Schedules from which on a person wants to see progress."""

@@ -19,7 +19,7 @@ from schedules.models.schedule import FOREVER
 from schedules.querysets import database_now
 from schedules.rules import timing, wording
 from schedules.rules.cron import Dialect
-from schedules.rules.cron_clock import Gap, Repeat
+from schedules.rules.cron.clock import Gap, Repeat
 from schedules.rules.timing import CronTiming, Timing
 
 MOST = 10_000

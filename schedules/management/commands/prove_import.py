@@ -10,8 +10,8 @@ from django.core.management.base import CommandParser
 from schedules.errors import NotPossible
 from schedules.management.proof_text import YEARS, complaint, proof_shape, proof_text, years
 from schedules.management.script import REFUSED, Error, ScriptCommand
-from schedules.proving import prove
-from schedules.proving_lines import found, imported
+from schedules.proving.flow import prove
+from schedules.proving.lines import found, imported
 from schedules.querysets import database_now
 from schedules.rules.daemon import Window
 

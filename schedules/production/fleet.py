@@ -1,0 +1,303 @@
+"""Are the processes there that the schedules need? Beats, workers, their queues, clocks and versions.
+
+Called by `production`. Reads the rows that the processes write; asks none of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from schedules import conf, zone_data
+from schedules.messages import routing
+from schedules.models import Beat, Schedule, Worker, ZoneData
+from schedules.production.broker import Fleet
+from schedules.rules.definition import Definition, Delivery, Kind, Mode
+from schedules.rules.production import Finding, error, ok, some, span, warning
+
+REMEMBERED = timedelta(hours=1)
+STUCK_SECONDS = 60
+SKEW_WARNING, SKEW_ERROR = 5.0, 60.0
+OVERDUE = timedelta(minutes=3)
+
+START_BEAT = "celery -A scheduler beat"
+START_WORKER = "celery -A scheduler worker -Q {queue}"
+
+
+class Snapshot:
+    """The rows, read once. `now` is the database's."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        since = now - REMEMBERED
+        self._beats = list(Beat.objects.alive().filter(seen_at__gte=since))
+        self._workers = list(Worker.objects.alive().filter(seen_at__gte=since))
+
+    @property
+    def beats(self) -> list[Beat]:
+        return [row for row in self._beats if self._lives(row)]
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [row for row in self._workers if self._lives(row)]
+
+    @property
+    def silent(self) -> list[Beat | Worker]:
+        """Vanished without a word within the last hour, and nobody of that name is back."""
+        back = {row.name for row in (*self.beats, *self.workers)}
+        rows = (*self._beats, *self._workers)
+        return [row for row in rows if not self._lives(row) and row.name not in back]
+
+    def _lives(self, row: Beat | Worker) -> bool:
+        return self.now - row.seen_at <= conf.current().lease
+
+    def fleet(self) -> Fleet:
+        return Fleet(frozenset(row.name for row in self.workers), frozenset(row.name for row in self.beats))
+
+
+def look(snapshot: Snapshot) -> Iterator[Finding]:
+    yield from _beats(snapshot)
+    yield from _workers(snapshot)
+    yield from _queues(snapshot)
+    yield from _accounts(snapshot)
+    yield from _clocks(snapshot)
+    yield from _versions(snapshot)
+    yield from _zones(snapshot)
+
+
+def _beats(snapshot: Snapshot) -> Iterator[Finding]:
+    if not snapshot.beats:
+        yield error(
+            "beats.none",
+            "No beat is alive.",
+            why="Nothing becomes due, no message is sent, no lost run is noticed.",
+            do=f"Start one: {START_BEAT}",
+        )
+        return
+    stuck = [
+        f"{row.name} ({part}, {span(age)})"
+        for row in snapshot.beats
+        for part, age in _ages(row, snapshot.now)
+        if age > STUCK_SECONDS
+    ]
+    if stuck:
+        yield error(
+            "beats.stuck",
+            f"Parts of a beat make no progress: {some(stuck)}.",
+            why="The part publish hangs on the broker, the others on the database.",
+            do="Its log says why; a beat that stays stuck is to be restarted.",
+        )
+    late = _overdue(snapshot.now)
+    if late:
+        yield error(
+            "beats.overdue",
+            f"Schedules are overdue although a beat is alive: {some(late)}.",
+            why="The clock guard may have stopped claims, or somebody holds the locks.",
+            do="Look at beat's log (clock_jumped, part_failed) and at pg_stat_activity.",
+        )
+    if not stuck and not late:
+        names = sorted({row.name for row in snapshot.beats})
+        alone = "" if len(names) > 1 else "; a second one on another host would take over"
+        yield ok("beats.alive", f"Beats at work: {some(names)}{alone}.")
+
+
+def _ages(row: Beat, now: datetime) -> Iterator[tuple[str, float]]:
+    for part, at in row.parts.items():
+        yield part, (now - datetime.fromisoformat(at)).total_seconds()
+
+
+def _overdue(now: datetime) -> list[str]:
+    rows = Schedule.objects.live().filter(enabled=True, next_run_at__lt=now - OVERDUE)
+    return list(rows.order_by("next_run_at").values_list("name", flat=True)[:100])
+
+
+def _workers(snapshot: Snapshot) -> Iterator[Finding]:
+    if not snapshot.workers:
+        yield error(
+            "workers.none",
+            "No worker is alive.",
+            why="Runs wait, and those with a start deadline are skipped.",
+            do=f"Start one: {START_WORKER.format(queue='commands -P threads -c 100')}",
+        )
+    else:
+        names = sorted({row.name for row in snapshot.workers})
+        yield ok("workers.alive", f"Workers at work: {some(names)}.")
+    if snapshot.silent:
+        gone = sorted(
+            {f"{row.name} ({span((snapshot.now - row.seen_at).total_seconds())})" for row in snapshot.silent}
+        )
+        yield warning(
+            "workers.silent",
+            f"Gone without a word within the last hour: {some(gone)}.",
+            why="They were killed, or cannot reach the database.",
+            do="Look whether their hosts are up, and start them again.",
+        )
+
+
+def _queues(snapshot: Snapshot) -> Iterator[Finding]:
+    """Schedules whose runs would wait for ever: no worker serves their queue, or no queue takes them."""
+    served = {queue.strip() for row in snapshot.workers for queue in row.queues.split(",")} - {""}
+    unread: dict[str, list[str]] = {}
+    unroutable: dict[str, list[str]] = {}
+    shut_out: list[str] = []
+    for name, definition in _live():
+        if definition.delivery == Delivery.MESSAGE:
+            continue  # the workers of another codebase are not in our tables
+        if definition.kind == Kind.COMMAND and conf.current().commands == "off":
+            shut_out.append(name)
+        try:
+            wanted = routing.queues_of(definition)
+        except (LookupError, ValueError, TypeError) as problem:
+            unroutable.setdefault(str(problem.args[0] if problem.args else problem), []).append(name)
+            continue
+        if not served.intersection(wanted):
+            unread.setdefault(wanted[0], []).append(name)
+    yield from _unread(unread, served)
+    yield from _unroutable(unroutable)
+    if shut_out:
+        yield warning(
+            "queues.commands_off",
+            f"{len(shut_out)} schedules run commands, which these settings refuse: {some(shut_out)}.",
+            why="A worker with BEATKEEPER_COMMANDS=off records each of their runs as failed.",
+            do="Let their queue be served by workers with other settings, or disable them.",
+        )
+
+
+def _live() -> Iterator[tuple[str, Definition]]:
+    rows = Schedule.objects.live().filter(enabled=True, mode=Mode.LIVE.value, revision__isnull=False)
+    for name, stored in rows.values_list("name", "revision__definition").iterator(chunk_size=2000):
+        try:
+            yield name, Definition.from_dict(stored)
+        except (LookupError, TypeError, ValueError):
+            continue  # it is set aside, which another check names
+
+
+def _unread(unread: dict[str, list[str]], served: Iterable[str]) -> Iterator[Finding]:
+    for queue, names in sorted(unread.items()):
+        yield error(
+            "queues.unread",
+            f'No live worker serves the queue "{queue}" of {_counted(names)}: {some(names)}.',
+            why="Their runs wait until one does.",
+            do=f"{START_WORKER.format(queue=queue)}  (or give the schedules another queue)",
+        )
+    if not unread and served:
+        yield ok(
+            "queues.read", f"Every queue of a live schedule has a worker; served: {some(sorted(served))}."
+        )
+
+
+def _unroutable(unroutable: dict[str, list[str]]) -> Iterator[Finding]:
+    for reason, names in sorted(unroutable.items()):
+        yield error(
+            "queues.unroutable",
+            f"Messages of {_counted(names)} reach no queue ({reason}): {some(names)}.",
+            why="Their runs wait for ever.",
+            do="Correct queue, exchange or routing key, or declare the queue (BEATKEEPER_QUEUES) everywhere.",
+        )
+
+
+def _accounts(snapshot: Snapshot) -> Iterator[Finding]:
+    roots = sorted({row.name for row in snapshot.workers if row.account == "root"})
+    if not roots:
+        return
+    others = Schedule.objects.live().filter(enabled=True).exclude(run_as="")
+    needed = list(others.exclude(run_as="root").values_list("name", flat=True)[:100])
+    if needed:
+        yield ok(
+            "accounts.root", f"Run as root, because schedules name accounts ({some(needed)}): {some(roots)}."
+        )
+    else:
+        yield warning(
+            "accounts.root",
+            f"Workers run as root, and no schedule names another account: {some(roots)}.",
+            why="Whoever may edit a command is root on that host.",
+            do="Run them as an account of their own; for several accounts, a worker and a queue for each.",
+        )
+
+
+def _clocks(snapshot: Snapshot) -> Iterator[Finding]:
+    skews = _latest_facts(snapshot, "skew")
+    off = {host: skew for host, skew in skews.items() if abs(float(skew)) > SKEW_WARNING}
+    for host, skew in sorted(off.items()):
+        make = error if abs(float(skew)) > SKEW_ERROR else warning
+        yield make(
+            "clocks.skew",
+            f"The clock of {host} is {_apart(float(skew))} the database's.",
+            why="Schedules go by the database's clock, but commands there see their host's.",
+            do="Synchronise it (chrony, systemd-timesyncd): timedatectl",
+        )
+    if skews and not off:
+        worst = max(abs(float(skew)) for skew in skews.values())
+        yield ok(
+            "clocks.skew", f"Clocks of {len(skews)} hosts agree with the database's (within {span(worst)})."
+        )
+
+
+def _apart(skew: float) -> str:
+    return f"{span(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
+
+
+def _versions(snapshot: Snapshot) -> Iterator[Finding]:
+    for name in ("beatkeeper", "celery", "python"):
+        found = Counter(str(row.facts[name]) for row in _rows(snapshot) if row.facts.get(name))
+        if len(found) > 1:
+            usual = found.most_common(1)[0][0]
+            other = sorted(
+                {
+                    f"{row.name} ({row.facts[name]})"
+                    for row in _rows(snapshot)
+                    if row.facts.get(name, usual) != usual
+                }
+            )
+            yield warning(
+                "versions.mixed",
+                f"Most processes have {name} {usual}, others do not: {some(other)}.",
+                why="What one version writes another may not read.",
+                do="Upgrade and restart them; a rolling upgrade shows this while it lasts.",
+            )
+
+
+def _zones(snapshot: Snapshot) -> Iterator[Finding]:
+    if zone_data.version() < zone_data.PACKAGE:
+        yield warning(
+            "zones.machine",
+            f"This machine's time zones are of {zone_data.version() or 'an unknown version'}; "
+            f"those of the package tzdata are of {zone_data.PACKAGE}.",
+            why="Python reads the machine's, as cron does; where clocks changed since, jobs keep old hours.",
+            do="Upgrade the system's tzdata, or set PYTHONTZPATH= (empty) for beat, workers and web alike.",
+        )
+    computed = ZoneData.objects.order_by("-version").values_list("version", flat=True).first() or ""
+    newest = max([computed, zone_data.version(), *map(str, _latest_facts(snapshot, "tzdata").values())])
+    old = {host: version for host, version in _latest_facts(snapshot, "tzdata").items() if version != newest}
+    for host, version in sorted(old.items()):
+        yield warning(
+            "zones.old",
+            f"{host} reads time zones of {version or 'an unknown version'}; the newest here are {newest}.",
+            why="Where a country changed its clocks since, that host works out other instants.",
+            do="Upgrade the package tzdata there (and the system's), and restart beat and workers.",
+        )
+    if computed and computed != newest:
+        yield warning(
+            "zones.computed",
+            f"What is due next was worked out with time zones of {computed}; {newest} are installed.",
+            why="Beat does that at its start, in steps; it has not finished, or has not been restarted.",
+            do="Restart beat, and look again in a few minutes.",
+        )
+    elif not old:
+        yield ok("zones.computed", f"Time zones are those of {newest} everywhere.")
+
+
+def _latest_facts(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    """By host, from the process that was heard of last. Processes of an older version say nothing."""
+    rows = sorted(_rows(snapshot), key=lambda row: row.seen_at)
+    return {row.host: row.facts[name] for row in rows if name in row.facts}
+
+
+def _rows(snapshot: Snapshot) -> Sequence[Beat | Worker]:
+    return (*snapshot.beats, *snapshot.workers)
+
+
+def _counted(names: Sequence[str]) -> str:
+    return "1 schedule" if len(names) == 1 else f"{len(names):,} schedules"
