@@ -174,7 +174,8 @@ def test_years_are_those_of_the_calendar():
 def test_nothing_is_shared_with_the_engine():
     """What is compared must not be computed by the same code."""
     folder = Path(daemon.__file__).parent
-    assert len(paths := sorted(folder.glob("*.py"))) > 1
+    paths = sorted(folder.glob("*.py"))
+    assert len(paths) > 1
     for path in paths:
         nodes = ast.walk(ast.parse(path.read_text()))
         named = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
