@@ -7,19 +7,16 @@ open while the work is done.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
-import re
 import time
 import traceback
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from itertools import repeat
-from typing import Any
 
 from django.db import (
     IntegrityError,
@@ -40,6 +37,7 @@ from schedules.rules.definition import Definition, Kind, OnWorkerLost
 from schedules.rules.states import FINAL_STATE, LOSSES, WAITING, Outcome, Reason, State
 from schedules.sql.statements import Begun, Closing
 from schedules.worker import commands, patterns, process, spool, task_calls
+from schedules.worker.closing import Decision, closing_of, noted, reduced
 from schedules.worker.work import Ended
 
 LONGEST_CLAIM_WAIT = 5.0
@@ -237,38 +235,13 @@ def finish_late(claimed: Claimed, result: spool.Result) -> bool:
 
     A result that the database refuses is replaced by one that says so.
     """
-    ended = _noted(result.ended, time.time() - result.ended_at)
+    ended = noted(result.ended, time.time() - result.ended_at)
     try:
         return finish(claimed, ended)
     except AWAY:
         raise
     except Exception as error:
-        return finish(claimed, _reduced(ended, error))
-
-
-def _noted(ended: Ended, late_seconds: float) -> Ended:
-    """The time on record is that of the recording: only this host knows when the work was over."""
-    if late_seconds < LATE_SECONDS:
-        return ended
-    said = f"It ended {late_seconds:.0f} s before this could be recorded."
-    return replace(ended, notes=(*ended.notes, said))
-
-
-LATE_SECONDS = 5
-
-
-def _reduced(ended: Ended, error: Exception) -> Ended:
-    return replace(
-        ended,
-        error_class=type(error).__name__,
-        error=f"The result could not be recorded in full: {_storable(str(error))}",
-        traceback="",
-        result="",
-        notes=(),
-        head=(),
-        tail=(),
-        bytes_seen=0,
-    )
+        return finish(claimed, reduced(ended, error))
 
 
 def _waits() -> Iterator[float]:
@@ -290,9 +263,6 @@ def finish(claimed: Claimed, ended: Ended) -> bool:
         _note_late(attempt, ended)
         events.attempt_fenced(run, attempt)
     return won
-
-
-Decision = retry.RetryAt | retry.GiveUp
 
 
 def _decide(claimed: Claimed, ended: Ended) -> Decision | None:
@@ -337,7 +307,7 @@ def _after_interruption(claimed: Claimed) -> Decision:
 
 
 def _move(run: Run, attempt: Attempt, ended: Ended, decision: Decision | None) -> bool:
-    closing = _closing(attempt, ended, decision)
+    closing = closing_of(attempt, ended, decision)
     if isinstance(decision, retry.RetryAt):
         return Run.objects.retry(
             run.pk, attempt.token, available_at=decision.when, detail=decision.sentence, closing=closing
@@ -360,48 +330,6 @@ def _detail(outcome: Outcome, decision: Decision | None) -> str | None:
     return decision.sentence if decision else ""
 
 
-def _closing(attempt: Attempt, ended: Ended, decision: Decision | None) -> Closing:
-    """What is written, and what `attempt`, as the events see it, then holds."""
-    columns: dict[str, Any] = {
-        "outcome": ended.outcome,
-        "exit_code": ended.exit_code,
-        "signal": ended.signal,
-        "error_class": ended.error_class[:255],
-        "error": _storable(ended.error),
-        "traceback": _storable(ended.traceback),
-        "result": _storable(ended.result),
-        "fingerprint": fingerprint(ended),
-        "cpu_seconds": ended.cpu_seconds,
-        "peak_memory": ended.peak_memory,
-        "leftovers": ended.leftovers,
-        "notes": _storable("\n".join(ended.notes)),
-        **_decided(decision),
-    }
-    vars(attempt).update(columns)
-    return Closing(attempt.pk, columns | {"finished_at": Now()}, _output(attempt, ended))
-
-
-def _decided(decision: Decision | None) -> dict[str, Any]:
-    if decision is None:
-        return {}
-    said = {"decision_rule": decision.code, "decision_text": decision.sentence}
-    if isinstance(decision, retry.RetryAt):
-        return said | {"decision": "retry", "decision_delay": decision.delay.total_seconds()}
-    return said | {"decision": "give_up"}
-
-
-def _output(attempt: Attempt, ended: Ended) -> dict[str, Any] | None:
-    if not ended.bytes_seen:
-        return None
-    return {
-        "attempt_id": attempt.pk,
-        "head": list(ended.head),
-        "tail": list(ended.tail),
-        "bytes_seen": ended.bytes_seen,
-        "bytes_dropped": ended.bytes_dropped,
-    }
-
-
 REASONS = {
     Outcome.CANCELLED: Reason.CANCELLED_BY_USER,
     Outcome.INTERRUPTED: Reason.WORKER_STOPPED,
@@ -414,17 +342,3 @@ def _note_late(attempt: Attempt, ended: Ended) -> None:
     Attempt.objects.filter(pk=attempt.pk).exclude(outcome=ended.outcome).update(
         late_result=f"The worker came back and reported: {said}. Nothing else was changed."
     )
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
-def fingerprint(ended: Ended) -> str:
-    """Equal for failures of the same kind: numbers and addresses in the message do not count."""
-    if ended.outcome == Outcome.SUCCEEDED:
-        return ""
-    last = ended.error or next((line for line in reversed(ended.text.splitlines()) if line.strip()), "")
-    shape = re.sub(r"0x[0-9a-f]+|\d+", "#", last.strip())[:500]
-    parts = (ended.outcome, ended.error_class, ended.exit_code, ended.signal, shape)
-    return hashlib.sha256(repr(tuple(map(str, parts))).encode("utf-8", "replace")).hexdigest()[:16]

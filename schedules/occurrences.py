@@ -24,7 +24,8 @@ from schedules.rules.admission import Decision, Due, Limits, Start, admit, due_i
 from schedules.rules.definition import Definition, Kind, Mode, Overlap
 from schedules.rules.states import State
 from schedules.rules.timing import Timing
-from schedules.sql.dispatching import DueRow, Move, Opening
+from schedules.sql.due import DueRow
+from schedules.sql.opening import Move, Opening
 from schedules.terms import Found, Known, Terms, learn
 
 

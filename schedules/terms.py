@@ -18,7 +18,7 @@ from schedules.models import Revision, Schedule
 from schedules.rules import timing
 from schedules.rules.definition import Definition, Delivery, Kind
 from schedules.rules.timing import Timing
-from schedules.sql import dispatching
+from schedules.sql import due
 
 WITHOUT = (
     *("name", "command", "stdin", "environment", "working_directory", "run_as", "shell"),
@@ -113,7 +113,7 @@ def _remember(fresh: Mapping[str, Found], pks: Collection[int]) -> None:
 
 
 def _read(pks: list[int]) -> dict[str, Found]:
-    rows = dispatching.definitions(pks, using=Revision.objects.db, without=WITHOUT)
+    rows = due.definitions(pks, using=Revision.objects.db, without=WITHOUT)
     return {digest: _judge(name, text) for digest, name, text in rows}
 
 

@@ -1,7 +1,9 @@
 """What the ORM cannot say, or not in one round trip, for PostgreSQL and SQLite alike.
 
     statements    the writes of every attempt (T3, T5, T6)
-    dispatching   the statements of a burst: claimed, opened (T1), taken for publishing (T2)
+    due, opening  a beat's batch: rows claimed, runs inserted and schedules moved on (T1)
+    taking        runs marked for a message (T2)
+    instants      the clock, and instants as each engine keeps them
     bulk          many rows in one statement
     source_keys   the fingerprint of what decides a definition
     indexed       conditions in the letters of the partial indexes

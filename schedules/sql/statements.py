@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Now
 
 from schedules.sql import prepared
+from schedules.sql.instants import CLOCK
 
 Row = Mapping[str, Any]
 """Columns of one row by name; a value may be `Now()`."""
@@ -105,12 +106,12 @@ def _begin_in_steps(connection: BaseDatabaseWrapper, parameters: dict[str, Any])
 
 @lru_cache
 def _begin_statements(vendor: str) -> tuple[str, str]:
-    update = BEGIN.format(now=NOW[vendor], in_time=IN_TIME[vendor], returned=", ".join(_columns(RUN)))
+    update = BEGIN.format(now=CLOCK[vendor], in_time=IN_TIME[vendor], returned=", ".join(_columns(RUN)))
     opened = {
         "run_id": "id",
         "number": "attempt",
         "planned_at": "available_at",
-        "started_at": NOW[vendor],
+        "started_at": CLOCK[vendor],
         **{name: f"%({name})s" for name in ("token", "worker_id", "worker_name", "pid")},
     }
     values = {
@@ -175,7 +176,7 @@ def _end_statements(
     vendor: str, run: Names, attempt: Names, output: tuple[str, ...], unless_cancelled: bool
 ) -> list[str]:
     """Two or three statements; the same few shapes come again and again."""
-    now = NOW[vendor]
+    now = CLOCK[vendor]
     update = END.format(
         run=_assignments(run, now, "run_"), unless=" AND NOT cancel_requested" if unless_cancelled else ""
     )
@@ -183,12 +184,6 @@ def _end_statements(
     values = ", ".join(f"%(output_{name})s" for name in output)
     return [update, close, *([KEEP.format(columns=", ".join(output), values=values)] if output else [])]
 
-
-NOW = {
-    "postgresql": "statement_timestamp()",
-    # In microseconds, as Django writes instants: they are compared as text.
-    "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')",
-}
 
 IN_TIME = {
     "postgresql": "statement_timestamp() <= schedules_run.scheduled_for"

@@ -12,7 +12,7 @@ from schedules import catalog, dispatch, terms
 from schedules.messages.outbox import Outbox
 from schedules.models import Revision, Run, Schedule
 from schedules.querysets import Doorbell, database_now
-from schedules.sql import dispatching
+from schedules.sql import opening
 from tests.factories import due, make_later, make_run, make_schedule, make_task_schedule
 
 pytestmark = pytest.mark.django_db
@@ -254,7 +254,7 @@ def test_schedules_of_equal_terms_are_decided_once(monkeypatch, now, minute):
 
 def test_a_batch_with_many_instants_is_accounted_for_as_well(monkeypatch, now, minute):
     """After a downtime each may be due since another moment: more shapes than one statement takes."""
-    monkeypatch.setattr(dispatching, "MOST_SHAPES", 2)
+    monkeypatch.setattr(opening, "MOST_SHAPES", 2)
     for number in range(1, 6):
         due(make_schedule(f"job {number}", catch_up="latest"), minute - timedelta(minutes=number))
 

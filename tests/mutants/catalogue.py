@@ -13,9 +13,12 @@ MESSAGES = "tests/database/test_races_of_messages.py"
 ATTEMPTS = "tests/database/test_races_of_attempts.py"
 LOSSES = "tests/database/test_races_of_rescue.py"
 
-QUERYSETS = "schedules/querysets.py"
+RUNS = "schedules/querysets/runs.py"
+SCHEDULES = "schedules/querysets/schedules.py"
 STATEMENTS = "schedules/sql/statements.py"
-DISPATCH = "schedules/sql/dispatching.py"
+DUE = "schedules/sql/due.py"
+OPENING = "schedules/sql/opening.py"
+TAKING = "schedules/sql/taking.py"
 PROCESS = "schedules/worker/process.py"
 TABLES = "schedules/migrations/0001_tables.py"
 
@@ -63,7 +66,7 @@ ATTEMPT_MUTANTS = (
     ),
     Mutant(
         without="the cancel request in the guard of a retry",
-        edits=[Edit(QUERYSETS, "closing, unless_cancelled=True)", "closing, unless_cancelled=False)")],
+        edits=[Edit(RUNS, "closing, unless_cancelled=True)", "closing, unless_cancelled=False)")],
         tests=[
             f"{ATTEMPTS}::test_retry_against_cancel_ends_cancelled",
             f"{LOSSES}::test_cancel_against_rescue_never_repeats_the_run",
@@ -78,7 +81,7 @@ ATTEMPT_MUTANTS = (
         without="the state when what waits is cancelled",
         edits=[
             Edit(
-                QUERYSETS,
+                RUNS,
                 "return self.filter(state__in=WAITING).update(\n            state=State.CANCELLED,",
                 "return self.filter().update(\n            state=State.CANCELLED,",
             )
@@ -116,7 +119,7 @@ LOSS_MUTANTS = (
         without="the token in the verdict of a rescuer",
         edits=[
             Edit(
-                QUERYSETS,
+                RUNS,
                 "self.filter(pk=run_id, token=token, state=State.RUNNING)",
                 "self.filter(pk=run_id, state=State.RUNNING)",
             )
@@ -214,7 +217,7 @@ LOSS_MUTANTS = (
 OCCURRENCE_MUTANTS = (
     Mutant(
         without="the lock of due rows",
-        edits=[Edit(DISPATCH, '" FOR NO KEY UPDATE OF schedule, parent SKIP LOCKED"', '""')],
+        edits=[Edit(DUE, '" FOR NO KEY UPDATE OF schedule, parent SKIP LOCKED"', '""')],
         tests=[
             f"{OCCURRENCES}::test_two_beats_and_one_due_row_make_one_run",
             f"{OCCURRENCES}::test_a_row_that_another_beat_holds_is_passed_by_and_not_waited_for",
@@ -225,7 +228,7 @@ OCCURRENCE_MUTANTS = (
         without="SKIP LOCKED among beats",
         edits=[
             Edit(
-                DISPATCH,
+                DUE,
                 "FOR NO KEY UPDATE OF schedule, parent SKIP LOCKED",
                 "FOR NO KEY UPDATE OF schedule, parent",
             )
@@ -236,9 +239,9 @@ OCCURRENCE_MUTANTS = (
     Mutant(
         without="the unique instant of a schedule, and the lock: two beats",
         edits=[
-            Edit(DISPATCH, '" FOR NO KEY UPDATE OF schedule, parent SKIP LOCKED"', '""'),
+            Edit(DUE, '" FOR NO KEY UPDATE OF schedule, parent SKIP LOCKED"', '""'),
             Edit(TABLES, "('trigger__in', ['catch_up', 'schedule'])", "('trigger__in', [''])"),
-            Edit(DISPATCH, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
+            Edit(OPENING, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
         ],
         tests=[f"{OCCURRENCES}::test_two_beats_and_one_due_row_make_one_run"],
         engines=[POSTGRESQL],
@@ -247,8 +250,8 @@ OCCURRENCE_MUTANTS = (
         without="the unique instant of a schedule",
         edits=[
             Edit(TABLES, "('trigger__in', ['catch_up', 'schedule'])", "('trigger__in', [''])"),
-            Edit(DISPATCH, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
-            Edit(QUERYSETS, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
+            Edit(OPENING, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
+            Edit(RUNS, "WHERE trigger IN ('catch_up', 'schedule')", "WHERE trigger IN ('')"),
         ],
         tests=[
             f"{OCCURRENCES}::test_the_table_itself_refuses_two_runs_of_one_instant",
@@ -259,7 +262,7 @@ OCCURRENCE_MUTANTS = (
         without="the lock of an edit",
         edits=[
             Edit(
-                QUERYSETS,
+                SCHEDULES,
                 '.select_for_update(no_key=True, of=("self", "periodictask_ptr"))',
                 ".all()",
             )
@@ -274,7 +277,7 @@ OCCURRENCE_MUTANTS = (
         without="the second look at a row that was waited for",
         edits=[
             Edit(
-                QUERYSETS,
+                SCHEDULES,
                 'list(mine.only("name", "next_run_at").select_for_update('
                 'no_key=True, of=("self", "periodictask_ptr")))',
                 'mine = mine.select_for_update(no_key=True, of=("self", "periodictask_ptr"))',
@@ -336,7 +339,7 @@ OCCURRENCE_MUTANTS = (
 MESSAGE_MUTANTS = (
     Mutant(
         without="redispatch",
-        edits=[Edit(QUERYSETS, "silent = \"state = 'queued' AND", "silent = \"state = '' AND")],
+        edits=[Edit(RUNS, "silent = \"state = 'queued' AND", "silent = \"state = '' AND")],
         tests=[
             f"{MESSAGES}::test_a_beat_that_dies_before_the_message_leaves_it_to_redispatch",
             f"{MESSAGES}::test_a_beat_that_dies_with_bells_unrung_leaves_them_to_redispatch",
@@ -367,19 +370,19 @@ MESSAGE_MUTANTS = (
     ),
     Mutant(
         without="the lock of what is published",
-        edits=[Edit(DISPATCH, '" FOR NO KEY UPDATE SKIP LOCKED"', '""')],
+        edits=[Edit(TAKING, '" FOR NO KEY UPDATE SKIP LOCKED"', '""')],
         tests=[f"{MESSAGES}::test_runs_that_another_publisher_holds_are_passed_by"],
         engines=[POSTGRESQL],
     ),
     Mutant(
         without="SKIP LOCKED among publishers",
-        edits=[Edit(DISPATCH, '" FOR NO KEY UPDATE SKIP LOCKED"', '" FOR NO KEY UPDATE"')],
+        edits=[Edit(TAKING, '" FOR NO KEY UPDATE SKIP LOCKED"', '" FOR NO KEY UPDATE"')],
         tests=[f"{MESSAGES}::test_runs_that_another_publisher_holds_are_passed_by"],
         engines=[POSTGRESQL],
     ),
     Mutant(
         without="the number of the dispatch when a message is taken back",
-        edits=[Edit(QUERYSETS, "state=State.QUEUED, dispatches=number)", "state=State.QUEUED)")],
+        edits=[Edit(RUNS, "state=State.QUEUED, dispatches=number)", "state=State.QUEUED)")],
         tests=[
             f"{MESSAGES}::test_a_later_dispatch_is_not_taken_back_by_an_earlier_failure",
             f"{MESSAGES}::test_a_bell_unrung_for_long_takes_back_nothing_that_another_beat_rang",
@@ -387,7 +390,7 @@ MESSAGE_MUTANTS = (
     ),
     Mutant(
         without="the state when a message is taken back",
-        edits=[Edit(QUERYSETS, "state=State.QUEUED, dispatches=number)", "dispatches=number)")],
+        edits=[Edit(RUNS, "state=State.QUEUED, dispatches=number)", "dispatches=number)")],
         tests=[
             f"{MESSAGES}::test_giving_back_against_cancel_never_revives_a_run",
             f"{MESSAGES}::test_a_run_that_is_cancelled_before_its_bell_rings_starts_nothing",
@@ -420,9 +423,9 @@ MESSAGE_MUTANTS = (
     Mutant(
         without="the state when a message to another codebase is recorded",
         edits=[
-            Edit(QUERYSETS, "(pk__in=by_run, state=State.QUEUED)", "(pk__in=by_run)"),
+            Edit(RUNS, "(pk__in=by_run, state=State.QUEUED)", "(pk__in=by_run)"),
             Edit(
-                QUERYSETS,
+                RUNS,
                 "self.filter(pk__in=pks, state=State.QUEUED).update(",
                 "self.filter(pk__in=pks).update(",
             ),
@@ -436,7 +439,7 @@ MESSAGE_MUTANTS = (
         without="the state when the end of another codebase's task is heard",
         edits=[
             Edit(
-                QUERYSETS,
+                RUNS,
                 "self.filter(pk=run_id, state=State.SENT).update(",
                 "self.filter(pk=run_id).update(",
             )

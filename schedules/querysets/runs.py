@@ -1,8 +1,4 @@
-"""Every row lock and every compare-and-set: one method per transition of a run; nobody else moves `state`.
-
-A method that returns False or an empty list lost a race: normal, not an error. All are called inside
-the caller's transaction where they say so. `now` is the database's time, read once by the caller.
-"""
+"""Every compare-and-set of a run: one method per transition; nobody else moves `state`."""
 
 from __future__ import annotations
 
@@ -12,70 +8,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connections, models, transaction
-from django.db.models import Count, F
+from django.db import IntegrityError, models, transaction
+from django.db.models import Count
 from django.db.models.functions import Now
 
+from schedules.querysets.clock import database_now
 from schedules.rules.states import ACTIVE, WAITING, Outcome, State
-from schedules.sql import bulk, dispatching, statements
-from schedules.sql.dispatching import DueRow, Move, Opening, Row
+from schedules.sql import bulk, opening, statements, taking
+from schedules.sql.opening import Move, Opening, Row
 from schedules.sql.statements import Begun, Closing
 
 if TYPE_CHECKING:
-    from schedules.models import Run, Schedule, Worker
-
+    from schedules.models import Run, Worker
 
 AT_ONCE = 10_000
 """Keys of one statement: SQLite may take no more than 32,766."""
 
 
-def database_now(using: str = "default") -> datetime:
-    """The one clock. Costs a round trip on PostgreSQL and a function call on SQLite."""
-    with connections[using].cursor() as cursor:
-        if connections[using].vendor == "postgresql":
-            cursor.execute("SELECT clock_timestamp()")
-            moment: datetime = cursor.fetchone()[0]
-            return moment
-        cursor.execute("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")
-        return datetime.fromisoformat(cursor.fetchone()[0] + "+00:00")
-
-
 def is_overlap(error: IntegrityError) -> bool:
     """Whether it is the constraint on exclusive runs that refused: PostgreSQL names it, SQLite its column."""
     return "run_exclusive" in str(error) or "schedules_run.concurrency_key" in str(error)
-
-
-class ScheduleQuerySet(models.QuerySet["Schedule"]):
-    def live(self) -> ScheduleQuerySet:
-        return self.filter(deleted_at__isnull=True)
-
-    def lock_due(self, now: datetime, limit: int) -> list[DueRow]:
-        """Due rows that no other beat holds, oldest first, locked until the transaction ends.
-
-        The parent is locked too: an edit through django-celery-beat waits or comes first.
-        """
-        return dispatching.claim(using=self.db, now=now, limit=limit)
-
-    def lock(self, pks: Collection[int]) -> list[Schedule]:
-        """The rows with everything, locked in one order; waits for a beat or an editor that holds them.
-
-        Locked first, read then: PostgreSQL looks again at a row that changed while we waited for it, but
-        not at rows joined to it, so that a new revision or interval would seem not to be there.
-        """
-        mine = self.filter(pk__in=pks).order_by("pk")
-        list(mine.only("name", "next_run_at").select_for_update(no_key=True, of=("self", "periodictask_ptr")))
-        return list(
-            mine.select_related("revision", "retry_policy", "interval", "crontab", "clocked", "solar")
-        )
-
-    def due_at(self, moment: datetime, limit: int) -> list[int]:
-        """Revisions, by primary key, of what is next due at exactly `moment`."""
-        rows = self.live().filter(next_run_at=moment, enabled=True, revision__isnull=False)
-        return list(rows.values_list("revision_id", flat=True)[:limit])
-
-    def soonest(self) -> tuple[datetime, datetime | None]:
-        """The database's time, and when the next schedule is due, None where none ever is. One query."""
-        return dispatching.soonest(using=self.db)
 
 
 @dataclass(frozen=True)
@@ -131,7 +83,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         self, shapes: Sequence[Row], openings: Sequence[Opening], moves: Sequence[Move], *, now: datetime
     ) -> list[dict[str, Any]]:
         """T1 for a batch: runs as `open` does, and their schedules moved on. The caller holds the locks."""
-        return dispatching.settle(using=self.db, shapes=shapes, openings=openings, moves=moves, now=now)
+        return opening.settle(using=self.db, shapes=shapes, openings=openings, moves=moves, now=now)
 
     def outstanding(self) -> dict[str, int]:
         """How many messages wait in each queue, as far as the table knows."""
@@ -145,7 +97,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def publishable(self) -> tuple[datetime, bool]:
         """The database's time, and whether T2 would take anything, full queues included. One query."""
-        return dispatching.publishable(using=self.db)
+        return taking.publishable(using=self.db)
 
     def take_for_publishing(
         self,
@@ -173,7 +125,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         taken: list[Doorbell] = []
         for condition, instant, queues, most in wanted:
             if room := min(limit - len(taken), most):
-                rows = dispatching.take(
+                rows = taking.take(
                     using=self.db,
                     condition=condition,
                     instant=instant,
@@ -408,42 +360,3 @@ class RunQuerySet(models.QuerySet["Run"]):
     @staticmethod
     def _won(updated: int) -> bool:
         return updated == 1
-
-
-class WorkerQuerySet(models.QuerySet["Worker"]):
-    def alive(self) -> WorkerQuerySet:
-        return self.filter(stopped_at__isnull=True)
-
-    def beat(self, pk: int) -> bool:
-        """A heartbeat; it takes back a verdict of `stop`. False: the row is gone, and has to be made anew."""
-        return (
-            self.filter(pk=pk).update(heartbeat_seq=F("heartbeat_seq") + 1, seen_at=Now(), stopped_at=None)
-            == 1
-        )
-
-    def stop(self, pk: int) -> None:
-        self.filter(pk=pk).update(stopped_at=Now(), seen_at=Now())
-
-    def stop_if_silent(self, worker: Worker) -> bool:
-        """Nobody has heard of it since `worker` was read. A heartbeat takes that back, too."""
-        silent = self.filter(pk=worker.pk, heartbeat_seq=worker.heartbeat_seq)
-        return silent.update(stopped_at=Now(), seen_at=Now()) == 1
-
-
-class BeatQuerySet(models.QuerySet[Any]):
-    def alive(self) -> BeatQuerySet:
-        return self.filter(stopped_at__isnull=True)
-
-    def beat(self, pk: int, parts: dict[str, str]) -> bool:
-        updated = self.filter(pk=pk).update(heartbeat_seq=F("heartbeat_seq") + 1, seen_at=Now(), parts=parts)
-        return updated == 1
-
-    def stop(self, pk: int) -> None:
-        self.filter(pk=pk).update(stopped_at=Now(), seen_at=Now())
-
-
-class BootQuerySet(models.QuerySet[Any]):
-    def first_sight(self, *, host: str, boot_id: str, queue: str, now: datetime) -> bool:
-        """True for the one worker that sees this boot of `host` first, for this queue."""
-        row = {"host": host, "boot_id": boot_id, "queue": queue, "seen_at": now}
-        return bool(bulk.insert(self.model, [row], using=self.db, unless="(boot_id, queue)"))
