@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,7 +40,13 @@ def due(schedule: Schedule, at: datetime) -> None:
 
 
 def last_minute() -> datetime:
-    return database_now().replace(second=0, microsecond=0)
+    """The start of this minute, once enough of it is left for a test.
+
+    In the next one, what was due then has waited for more than a minute: it is late, and no longer alone.
+    """
+    while (now := database_now()).second >= 50:
+        time.sleep(0.02)
+    return now.replace(second=0, microsecond=0)
 
 
 def make_run(schedule: Schedule, **columns: Any) -> Run:

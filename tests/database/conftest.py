@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 
-from schedules.querysets import database_now
+from tests.factories import last_minute
 
 
 @pytest.fixture
 def minute(db):
-    """The start of the current minute, when the test began."""
-    return database_now().replace(second=0, microsecond=0)
+    """The start of the current minute, of which enough is left for the test."""
+    return last_minute()
 
 
 @pytest.fixture
