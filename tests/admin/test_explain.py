@@ -64,11 +64,11 @@ def test_a_hostile_name_is_escaped(viewer):
 
 
 def test_pages_of_schedules_and_runs_lead_to_it(viewer):
-    schedule = make_schedule()
-    due(schedule, last_minute())
-    dispatch.dispatch_due(last_minute() + timedelta(seconds=1))
+    schedule, minute = make_schedule(), last_minute()
+    due(schedule, minute)
+    dispatch.dispatch_due(minute + timedelta(seconds=1))
     run = Run.objects.get()
-    schedule.revisions.update(changed_at=last_minute() - timedelta(hours=1))
+    schedule.revisions.update(changed_at=minute - timedelta(hours=1))
 
     assert url(schedule) in viewer.get(form_url(schedule.pk)).content.decode()
     response = viewer.get(run_url(run))
@@ -103,8 +103,9 @@ def test_it_changes_nothing(viewer):
 def test_the_number_of_queries_is_fixed(viewer):
     schedule = make_schedule()
     few = count_queries(viewer, url(schedule))
+    now = last_minute()
     for minutes in range(30, 0, -1):
-        due(schedule, last_minute() - timedelta(minutes=minutes))
-        dispatch.dispatch_due(last_minute() - timedelta(minutes=minutes))
-    at = (last_minute() - timedelta(minutes=5)).isoformat().replace("+", "%2B")
+        due(schedule, now - timedelta(minutes=minutes))
+        dispatch.dispatch_due(now - timedelta(minutes=minutes))
+    at = (now - timedelta(minutes=5)).isoformat().replace("+", "%2B")
     assert count_queries(viewer, url(schedule, at)) <= few + 3
