@@ -81,6 +81,11 @@ def state_of(pid: int) -> str:
     return read(f"/proc/{pid}/stat").rpartition(b")")[2][1:2].decode()
 
 
+def session_of(pid: int) -> int | None:
+    stat = read(f"/proc/{pid}/stat")
+    return int(stat.rpartition(b")")[2].split()[3]) if stat else None
+
+
 def kill(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

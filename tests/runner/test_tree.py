@@ -14,7 +14,7 @@ import pytest
 
 from schedules.runner.launcher import IDLE_RUNNERS, Command, Ending, Launcher
 
-from .conftest import children_of, kill, pids_with, read, state_of, wait_until, zygote_of
+from .conftest import children_of, kill, pids_with, read, session_of, state_of, wait_until, zygote_of
 
 pytestmark = pytest.mark.system  # kills and waits for real processes
 
@@ -191,12 +191,14 @@ def test_death_of_one_runner_leaves_the_other_commands_alone(marked):
     assert survivor[0].succeeded
 
 
-def _burst(launcher, size):
+def _burst(launcher, size, meeting):
     """Commands that all execute at the same moment, so that each needs a runner of its own."""
+    meeting.mkdir()
     together = threading.Barrier(size + 1)
+    until_all_run = f"touch {meeting}/$$; until [ $(ls {meeting} | wc -l) = {size} ]; do sleep 0.05; done"
 
     def run():
-        launcher.run(Command(text="sleep 0.5"))
+        launcher.run(Command(text=until_all_run, timeout=SOON))
         together.wait(20)
 
     for _ in range(size):
@@ -204,16 +206,16 @@ def _burst(launcher, size):
     together.wait(20)
 
 
-def test_runners_of_a_busy_worker_are_used_again(launcher):
-    _burst(launcher, 8)
+def test_runners_of_a_busy_worker_are_used_again(launcher, tmp_path):
+    _burst(launcher, 8, tmp_path / "first")
     runners = set(children_of(zygote_of(os.getpid())))
-    _burst(launcher, 8)
+    _burst(launcher, 8, tmp_path / "second")
     assert len(runners) == 8
     assert set(children_of(zygote_of(os.getpid()))) == runners
 
 
-def test_runners_that_nobody_needs_any_more_go(launcher, monkeypatch):
-    _burst(launcher, 8)
+def test_runners_that_nobody_needs_any_more_go(launcher, monkeypatch, tmp_path):
+    _burst(launcher, 8, tmp_path / "meeting")
     monkeypatch.setattr("schedules.runner.launcher.BUSY_SECONDS", 0.0)
     assert launcher.run(Command(text="true")).succeeded
     zygote = zygote_of(os.getpid())
@@ -353,7 +355,11 @@ def test_a_process_whose_first_thread_has_ended_is_no_corpse(marked, tmp_path):
         "threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "ctypes.CDLL(None).syscall(60, 0)  # exit(2): of this thread only\n"
     )
-    result = marked.run(f"{sys.executable} {script} & sleep 0.5; cat /proc/$!/stat", kill_grace=SHORT)
+    ended = "until grep -q ') Z ' /proc/$!/stat; do sleep 0.05; done"
+
+    result = marked.run(
+        f"{sys.executable} {script} & {ended}; cat /proc/$!/stat", timeout=SOON, kill_grace=SHORT
+    )
 
     assert result.output.head[0].text.rpartition(")")[2].split()[0] == "Z"
     assert result.leftovers == 1
@@ -484,7 +490,7 @@ class TestLeftRunning:
     def test_they_survive_other_runners_the_launcher_and_writing_on(self, marked, daemon):
         zygote = zygote_of(os.getpid())
         wait_until(lambda: not children_of(zygote), within=SOON, what="the runner is gone")
-        [shell] = [pid for pid in marked.alive() if read(f"/proc/{pid}/comm") == b"sh\n"]
+        shell = _leader_of(marked)
         written = _bytes_written(shell)
 
         thread = threading.Thread(target=marked.launcher.run, args=(Command(text="sleep 60"),))
@@ -500,7 +506,7 @@ class TestLeftRunning:
     def test_their_drain_ends_with_them(self, marked, daemon):
         zygote = zygote_of(os.getpid())
         wait_until(lambda: not children_of(zygote), within=SOON, what="the runner is gone")
-        [shell] = [pid for pid in marked.alive() if read(f"/proc/{pid}/comm") == b"sh\n"]
+        shell = _leader_of(marked)
         pipe = os.readlink(f"/proc/{shell}/fd/1")
         [drain] = [pid for pid in _holders_of(pipe) if b"runner.zygote" in read(f"/proc/{pid}/cmdline")]
 
@@ -508,6 +514,12 @@ class TestLeftRunning:
             kill(pid)
 
         wait_until(lambda: not read(f"/proc/{drain}/cmdline"), within=SOON, what="no drain")
+
+
+def _leader_of(marked):
+    """The daemon's shell. What it forks bears its name, too, for an instant."""
+    [leader] = [pid for pid in marked.alive() if session_of(pid) == pid]
+    return leader
 
 
 def test_a_command_without_leftovers_may_leave_some_and_leaves_none(marked):
