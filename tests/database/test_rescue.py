@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from schedules import rescue
 from schedules.models import Attempt, Revision, Run, Worker
+from schedules.querysets import database_now
 from schedules.rules.states import Outcome
 from tests.factories import claimed, make_policy, make_run, make_schedule, make_worker
 
@@ -124,9 +127,16 @@ def test_times_in_the_database_do_not_count(watch):
     assert rescue.rescue_lost(watch) == 0
 
 
+def stops(worker: Worker) -> None:
+    """It says so, and clearly after it has begun what it executes: SQLite's clock counts milliseconds."""
+    Attempt.objects.update(started_at=database_now() - timedelta(seconds=1))
+    Worker.objects.stop(worker.pk)
+
+
 def test_a_worker_that_said_that_it_stopped_is_gone_at_once(watch):
-    claim = claimed(make_run(make_schedule()))
-    Worker.objects.stop(claim.attempt.worker_id)
+    worker = make_worker()
+    claimed(make_run(make_schedule()), worker)
+    stops(worker)
     assert rescue.rescue_lost(watch) == 1
 
 
@@ -141,7 +151,7 @@ def test_retry_where_the_schedule_says_so_and_three_times_at_most(watch):
     decisions = []
     for _ in range(3):
         claim = claimed(run, worker := make_worker())
-        Worker.objects.stop(worker.pk)
+        stops(worker)
         rescue.rescue_lost(watch)
         run.refresh_from_db()
         decisions.append((Attempt.objects.get(pk=claim.attempt.pk).decision, run.state))
@@ -197,7 +207,7 @@ def test_one_run_that_cannot_be_read_does_not_keep_the_others_waiting(watch):
     bad, good = make_run(make_schedule("bad")), make_run(make_schedule("good"))
     for run in (bad, good):
         claimed(run, worker)
-    Worker.objects.stop(worker.pk)
+    stops(worker)
     definition = bad.revision.definition | {"on_worker_lost": "pray"}
     Revision.objects.filter(pk=bad.revision_id).update(definition=definition)
 
@@ -209,7 +219,7 @@ def test_what_a_worker_begins_after_it_was_taken_for_dead_it_begins_alive(watch,
     """Paused for a lease, or cut off: it claims again before its next heartbeat takes the verdict back."""
     worker = make_worker()
     old = claimed(make_run(make_schedule("old")), worker)
-    Worker.objects.stop(worker.pk)
+    stops(worker)
     new = claimed(make_run(make_schedule("new")), worker)
 
     assert rescue.rescue_lost(watch) == 1
