@@ -19,6 +19,13 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@shared_task(name="sample.until")
+def until(path: str) -> None:
+    """Ends when there is a file."""
+    while not os.path.exists(path):
+        time.sleep(0.1)
+
+
 @shared_task(name="sample.die")
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -73,10 +73,14 @@ def test_the_path_from_due_to_recorded(cluster):
     outputs = [attempt.output.text for attempt in failed.attempts.order_by("number")]
     assert (failed.trigger, outputs) == ("schedule", ["no\n"] * 3)
     assert theirs.attempts.get().result == "3"
-    assert failed.lateness.total_seconds() < 5
+    assert failed.lateness.total_seconds() < 30  # on a machine at its limit; usually it is a fraction of one
     assert not Schedule.objects.get(name="fails").enabled
+    wait_for(lambda: all_answer(cluster), "all answer a ping in time")
+
+
+def all_answer(cluster):
     answers = cluster.celery("inspect", "ping", "--timeout", "5")
-    assert all(name in answers for name in ("commands@tests", "tasks@tests", "celerybeat@"))
+    return all(name in answers for name in ("commands@tests", "tasks@tests", "celerybeat@"))
 
 
 ROUTES = {"BEATKEEPER_QUEUES": "reports:reports.#,big:*.big"}
@@ -101,23 +105,33 @@ def test_a_run_that_is_rung_by_routing_key_arrives_at_the_worker_that_takes_it(c
     assert workers == {"daily": "reports@tests", "plain": "tasks@tests"}
 
 
-def test_celerys_own_tools_see_and_steer_the_workers(cluster):
+def test_celerys_own_tools_see_and_steer_the_workers(cluster, tmp_path):
     cluster.beat(), cluster.tasks()
     with cluster.watching_events() as watched:
-        assert "tasks@tests" in cluster.celery("control", "enable_events")
-        sleeping = make_task_schedule("nap", task="sample.sleep", args="[4]")
-        run = operate.run_now(sleeping, by="tests")
+        said(cluster, "tasks@tests", "control", "enable_events")
+        end = tmp_path / "end"
+        napping = make_task_schedule("nap", task="sample.until", args=json.dumps([str(end)]))
+        run = operate.run_now(napping, by="tests")
         wait_for(lambda: Run.objects.filter(pk=run.pk, state="running").exists(), "the task runs")
-        active = cluster.celery("inspect", "active", "--timeout", "5")
-        assert "schedules.run_attempt" in active
-        assert str(run.pk) in active
+        assert str(run.pk) in said(cluster, "schedules.run_attempt", "inspect", "active")
+        end.touch()
         wait_for(lambda: Run.objects.filter(pk=run.pk, state="succeeded").exists(), "the task ends")
         wait_for(
             lambda: "task succeeded" in watched.read_text() or "task-succeeded" in watched.read_text(),
             "an event of its end",
         )
-    assert '"nap": 1' in cluster.celery("inspect", "stats", "--timeout", "5")  # by the schedule's name
-    assert "pool will grow" in cluster.celery("control", "pool_grow", "1")
+    said(cluster, '"nap": 1', "inspect", "stats")  # by the schedule's name
+    said(cluster, "pool will grow", "control", "pool_grow", "1")
+
+
+def said(cluster, words, *command):
+    """What the workers answer, once it holds `words`: on a busy machine they may be too late at first."""
+
+    def answer():
+        told = cluster.celery(*command, "--timeout", "5")
+        return told if words in told else ""
+
+    return wait_for(answer, f"{' '.join(command)} says {words}")
 
 
 def test_the_check_finds_a_running_installation_in_order_and_names_what_is_not(cluster):

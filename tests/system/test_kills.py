@@ -11,7 +11,7 @@ from django_celery_beat.models import IntervalSchedule
 from schedules import auditing, operate
 from schedules.models import Attempt, Run, Worker
 from tests.factories import make_manual, make_run, make_schedule, make_task_schedule
-from tests.system.cluster import running, wait_for
+from tests.system.cluster import PATIENCE, running, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -33,7 +33,7 @@ def test_a_killed_worker_leaves_no_process_and_its_run_is_lost(cluster, marked):
 
     worker.kill()
 
-    wait_for(lambda: not running(marked), "no process of the command is alive", patience=5)
+    wait_for(lambda: not running(marked), "no process of the command is alive")
     lost = wait_for_state(run, "lost")
     assert (lost.reason, lost.attempt) == ("worker_lost", 1)
     assert Attempt.objects.get().outcome == "worker_lost"
@@ -98,7 +98,7 @@ def test_a_worker_that_is_told_to_stop_interrupts_what_it_runs(cluster, marked):
 
     worker.terminate()
 
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
     assert not running(marked)
     stopped = wait_for_state(run, "lost")
     assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
@@ -109,7 +109,7 @@ def test_a_beat_that_dies_between_commit_and_publish_loses_nothing(cluster):
     cluster.commands()
     run = make_run(make_manual(command="echo survived"))
     dying = cluster.beat(module="tests.system.dying_beat")
-    assert dying.wait(60) == -signal.SIGKILL
+    assert dying.wait(PATIENCE) == -signal.SIGKILL
     assert state_of(run) == "queued"
 
     cluster.beat()
@@ -198,6 +198,6 @@ def test_a_stopping_worker_interrupts_its_task_children_too(cluster):
 
     worker.terminate()
 
-    assert worker.wait(15) == 0
+    assert worker.wait(PATIENCE) == 0
     stopped = wait_for_state(run, "lost")
     assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")

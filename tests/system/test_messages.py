@@ -92,7 +92,7 @@ def test_a_worker_that_sends_events_tells_how_its_tasks_end(cluster, shop):
     done = good.attempts.get()
     assert shop.note.read_text() == f"hello {done.token} good\n"
     assert (done.outcome, done.worker_name, done.result) == ("succeeded", "shop@elsewhere", "5")
-    assert 0.4 < done.duration.total_seconds() < 5
+    assert 0.4 < done.duration.total_seconds() < 30
     failed = bad.attempts.get()
     assert (failed.outcome, failed.error_class) == ("failed", "KeyError")
     assert "no such customer" in failed.error

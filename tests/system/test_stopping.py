@@ -7,9 +7,13 @@ import time
 
 import pytest
 
+from schedules import stopping
 from schedules.models import Run, Worker
 from tests.factories import make_manual, make_run, make_task_schedule
-from tests.system.cluster import running, wait_for
+from tests.system.cluster import PATIENCE, running, wait_for
+
+STOPPING = "worker: Warm shutdown"
+"""What Celery's worker prints."""
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -23,20 +27,23 @@ def wait_for_state(run: Run, state: str) -> Run:
     return Run.objects.get(pk=run.pk)
 
 
-def test_what_is_short_ends_by_itself_and_what_was_not_begun_goes_to_the_next_worker(cluster):
+def test_what_is_short_ends_by_itself_and_what_was_not_begun_goes_to_the_next_worker(cluster, tmp_path):
     cluster.environment |= {"BEATKEEPER_DRAIN_SECONDS": "60", "BEATKEEPER_REDISPATCH_SECONDS": "300,300"}
     cluster.beat()
     first = cluster.commands("first", slots=1)
-    short = make_run(make_manual("short", command="sleep 5; echo done"))
+    end = tmp_path / "end"
+    short = make_run(make_manual("short", command=f"until [ -e {end} ]; do sleep 0.1; done; echo done"))
     wait_for_state(short, "running")
     waiting = [make_run(make_manual(f"waits {n}", command="echo later")) for n in range(3)]
     for run in waiting:
         wait_for_state(run, "queued")
 
     first.terminate()
+    wait_for(lambda: STOPPING in cluster.logs(), "the worker has heard it")
     cluster.commands("second")
+    end.touch()
 
-    assert first.wait(60) == 0
+    assert first.wait(PATIENCE) == 0
     assert state_of(short) == "succeeded"
     for run in waiting:
         assert wait_for_state(run, "succeeded").attempts.get().worker_name == "second@tests"
@@ -50,11 +57,12 @@ def test_a_second_signal_is_impatience(cluster, marked):
     wait_for(lambda: len(running(f"sleep\0{marked}")) == 2, "the command runs")
 
     worker.terminate()
-    time.sleep(1)
+    wait_for(lambda: STOPPING in cluster.logs(), "the worker has heard it")
+    time.sleep(2 * stopping.ONE_KEYSTROKE)  # sooner, it would be the same signal again
     assert state_of(run) == "running"
     worker.terminate()
 
-    assert worker.wait(30) == 0
+    assert worker.wait(PATIENCE) == 0
     assert not running(marked)
     stopped = wait_for_state(run, "lost")
     assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
@@ -75,7 +83,7 @@ def test_sigquit_ends_in_order_and_at_once(cluster, marked):
         worker.send_signal(signal.SIGQUIT)
 
     for worker, run in zip(workers, runs, strict=True):
-        assert worker.wait(30) == 0
+        assert worker.wait(PATIENCE) == 0
         stopped = wait_for_state(run, "lost")
         assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
     assert not running(marked)
@@ -98,7 +106,7 @@ def test_a_task_that_heeds_nothing_does_not_keep_its_worker(cluster):
         worker.terminate()
 
     for worker, run in zip(workers, runs, strict=True):
-        worker.wait(60)
+        worker.wait(PATIENCE)
         stopped = wait_for_state(run, "lost")
         assert (stopped.reason, stopped.attempts.get().outcome) == ("worker_stopped", "interrupted")
         assert "until its process was ended" in stopped.attempts.get().error
@@ -116,6 +124,6 @@ def test_a_worker_stopped_by_remote_control_hands_over_what_may_be_repeated(clus
     cluster.commands("new")
     cluster.celery("control", "shutdown", "--destination", "old@tests", "--timeout", "0.2")
 
-    assert old.wait(30) == 0
+    assert old.wait(PATIENCE) == 0
     done = wait_for_state(run, "succeeded")
     assert [attempt.outcome for attempt in done.attempts.order_by("number")] == ["interrupted", "succeeded"]

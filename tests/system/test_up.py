@@ -61,23 +61,23 @@ def test_first_start_ctrl_c_second_start_and_the_end_by_sigkill(installation: In
     # Ctrl-C ends everything.
     status, seconds = installation.stop()
     assert status == 0, installation.explain()
-    assert seconds < 10
+    assert seconds < 30  # 2 on an idle machine
     assert installation.pids() == []
 
     # The second start serves quickly and prints no password.
     installation.start()
-    assert installation.wait_until_served() < 15  # 2 on an idle machine
+    assert installation.wait_until_served() < 40  # 2 on an idle machine
     installation.wait_until_ready()
     assert not any(line.startswith("password:") for line in installation.lines)
 
     # Without the supervisor nothing stays.
     installation.signal(signal.SIGKILL)
-    wait_for(lambda: installation.pids() == [], lambda: str(installation.pids()), seconds=15)
+    wait_for(lambda: installation.pids() == [], lambda: str(installation.pids()))
 
 
 PING = (
     "from scheduler.celery import app\n"
-    "print('answers=%d' % len(app.control.inspect(timeout=3, limit=3).ping() or {}))"
+    "print('answers=%d' % len(app.control.inspect(timeout=30, limit=3).ping() or {}))"
 )
 
 
