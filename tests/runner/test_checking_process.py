@@ -102,9 +102,7 @@ def test_groups_of_the_account_count(open_to_all: Path):
 def test_a_file_that_does_not_answer_costs_its_own_command_only(monkeypatch):
     monkeypatch.setattr(process, "_PROGRAM", HANGING)
 
-    found = codes(
-        Command(text="true"), Command(text="/mnt/hangs"), Command(text="no-such-program"), stall=1.5
-    )
+    found = codes(Command(text="true"), Command(text="/mnt/hangs"), Command(text="no-such-program"), stall=5)
 
     assert found == [[], ["hangs"], ["not_in_path"]]
 
@@ -113,7 +111,7 @@ def test_an_account_whose_commands_hang_again_and_again_is_given_up(monkeypatch)
     monkeypatch.setattr(process, "_PROGRAM", HANGING)
     monkeypatch.setattr(process, "HANGS", 1)
 
-    assert codes(Command(text="/mnt/hangs"), Command(text="true"), stall=1.5) == [
+    assert codes(Command(text="/mnt/hangs"), Command(text="true"), stall=5) == [
         ["hangs"],
         ["not_looked_at"],
     ]

@@ -288,7 +288,7 @@ def test_signals_to_everybody_do_not_cost_a_running_command_its_result(marked):
 
 
 def test_timeout_ends_the_whole_tree(marked):
-    result = marked.run(FAMILY, timeout=timedelta(seconds=1))
+    result = marked.run(FAMILY, timeout=timedelta(seconds=3))
 
     assert result.ending is Ending.TIMED_OUT
     assert result.output.head[0].text == "ready\n"
@@ -453,7 +453,7 @@ def test_a_daemon_that_holds_the_pipe_delays_the_end_by_a_second_only(marked):
 
 
 def test_background_work_that_ends_within_the_second_is_no_leftover(marked):
-    result = marked.run("(sleep 0.2; echo late) & echo early")
+    result = marked.run("(sleep 0.1; echo late) & echo early")
 
     assert (result.leftovers, result.notes) == (0, ())
     assert result.output.head[0].text == "early\nlate\n"
