@@ -12,7 +12,8 @@ from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
 from schedules import dispatch, publish, reconcile
-from schedules import outbox as outbox_module
+from schedules.messages import outbox as outbox_module
+from schedules.messages.outbox import Outbox
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from tests.factories import claimed, due, make_run, make_schedule, make_task_schedule

@@ -230,7 +230,7 @@ def test_a_stuck_zygote_is_replaced_and_its_command_never_begins(launcher, monke
     os.kill(zygote_of(os.getpid()), signal.SIGSTOP)
 
     with monkeypatch.context() as impatient:
-        impatient.setattr("schedules.runner.START_LIMIT", SHORT)
+        impatient.setattr("schedules.runner.launcher.START_LIMIT", SHORT)
         stuck = launcher.run(Command(text=f"touch {witness}"))
 
     assert stuck.ending is Ending.NOT_STARTED
