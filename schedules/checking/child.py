@@ -20,7 +20,8 @@ from schedules.rules.command.check import Subject, check
 from schedules.rules.command.findings import Finding, error
 from schedules.runner.linux import die_with_parent
 from schedules.runner.messages import Command
-from schedules.runner.start import Account, Plan, find_account, plan_of, take_identity
+from schedules.runner.planning import Account, Plan, find_account, plan_of
+from schedules.runner.start import take_identity
 
 Variables = dict[str, tuple[str, str]]
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schedules.rules.command.findings import Finding, note
-from schedules.runner.start import CRON_UMASK, Account
+from schedules.runner.planning import Account
+from schedules.runner.start import CRON_UMASK
 
 _SERVICES = ("etc/pam.d/cron", "etc/pam.d/crond")
 _SET_BY_CRON = frozenset(("SHELL", "HOME", "PATH", "LOGNAME"))

@@ -19,7 +19,7 @@ from schedules.occurrences import queue_of
 from schedules.querysets import database_now
 from schedules.rules.command.findings import Level, error
 from schedules.rules.definition import Definition
-from schedules.runner.start import find_account
+from schedules.runner.planning import find_account
 from schedules.worker import commands
 
 BATCH = 500

@@ -14,7 +14,6 @@ starts another zygote. Linux only.
 import contextlib
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -24,79 +23,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from schedules.errors import RunnerError
-from schedules.runner.messages import (
-    Chunk,
-    Command,
-    Ending,
-    Output,
-    Result,
-    Stream,
-    receive,
-    send,
-)
+from schedules.runner import conversation
+from schedules.runner.conversation import Cancel, converse
+from schedules.runner.messages import Command, Ending, Result, receive
 
-__all__ = ["Cancel", "Chunk", "Command", "Ending", "Launcher", "Output", "Result", "Stream"]
-
-# Longer than the runner itself waits for a start (`start.START_LIMIT_SECONDS`).
-START_LIMIT = timedelta(seconds=30)
-# What a runner may need beyond timeout and grace: to kill, to drain, on a busy machine.
-ANSWER_ALLOWANCE = timedelta(seconds=60)
-# A socket's timeout is counted in milliseconds in 31 bits, less than 25 days.
-LONGEST_PATIENCE = timedelta(days=24)
 # Each costs 2 MB and saves the next command a fork of the zygote: some always, more while they are used.
 IDLE_RUNNERS = 4
 IDLE_RUNNERS_WHEN_BUSY = 32
 BUSY_SECONDS = 10.0
 CLOSE_LIMIT = timedelta(seconds=5)
 
-_SILENT = "it said nothing for {}, and it is not known whether the command began"
-_NO_RUNNER = f"No runner began within {START_LIMIT}: is this machine overloaded?"
+_NO_RUNNER = "No runner began within {}: is this machine overloaded?"
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 # -I and -S keep the interpreter small and deaf to the worker's directory and PYTHON* variables.
 _ZYGOTE = (
     "import sys; sys.path.append(sys.argv[1]);"
     "from schedules.runner.zygote import main; main(int(sys.argv[2]))"
 )
-
-
-class Cancel:
-    """A request to end one run, made from any thread, at any time, any number of times.
-
-    Before the run begins it prevents it; after the run has ended it does nothing.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._requested = False
-        self._channel: socket.socket | None = None
-
-    def set(self) -> None:
-        with self._lock:
-            self._requested = True
-            self._tell()
-
-    def is_set(self) -> bool:
-        return self._requested
-
-    def _attach(self, channel: socket.socket) -> None:
-        with self._lock:
-            self._channel = channel
-            if self._requested:
-                self._tell()
-
-    def _detach(self) -> bool:
-        """Let go of the channel; returns whether the runner may have been told to cancel."""
-        with self._lock:
-            self._channel = None
-            return self._requested
-
-    def _tell(self) -> None:
-        if self._channel is not None:
-            with contextlib.suppress(OSError):  # the run is over, or was told before
-                self._channel.send(b"c", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 @dataclass(frozen=True)
@@ -164,7 +109,7 @@ class Launcher:
             return Result(ending=Ending.NOT_STARTED, error=str(error))
         again = False
         try:
-            result, again = _converse(channel, command, cancel or Cancel())
+            result, again = converse(channel, command, cancel or Cancel())
         finally:  # a runner whose channel is closed ends its command, or does not begin it
             if again:
                 self._keep(channel)
@@ -217,7 +162,7 @@ class Launcher:
             except TimeoutError:
                 channel.close()
                 self._discard(zygote)
-                raise RunnerError(_NO_RUNNER) from None
+                raise RunnerError(_NO_RUNNER.format(conversation.START_LIMIT)) from None
             if greeting is not None and "ready" in greeting:
                 return channel
             channel.close()
@@ -229,7 +174,7 @@ class Launcher:
     def _order_runner(self) -> tuple[socket.socket, _Zygote]:
         """Send one end of a channel to the zygote. If that is dying, the other end will tell."""
         ours, theirs = socket.socketpair()
-        ours.settimeout(START_LIMIT.total_seconds())
+        ours.settimeout(conversation.START_LIMIT.total_seconds())
         with theirs, self._lock:
             try:
                 zygote = self._running_zygote()
@@ -265,7 +210,7 @@ def _start_zygote() -> _Zygote:
     if sys.platform != "linux":
         raise RunnerError("Commands run on Linux only: start the worker for commands there.")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(START_LIMIT.total_seconds())
+    ours.settimeout(conversation.START_LIMIT.total_seconds())
     arguments = [sys.executable, "-I", "-S", "-c", _ZYGOTE, _PACKAGES, str(os.getpid())]
     try:
         with theirs:
@@ -291,60 +236,3 @@ def _is_readable(channel: socket.socket) -> bool:
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _converse(channel: socket.socket, command: Command, cancel: Cancel) -> tuple[Result, bool]:
-    """Send the command and await its result; also returns whether the runner takes another."""
-    try:
-        answer = _ask(channel, command, cancel)
-    except _LostError as lost:
-        return Result(ending=Ending.RUNNER_LOST, error=f"The runner was lost: {lost}."), False
-    finally:
-        told = cancel._detach()
-    # A request to cancel may still be on its way: it must not hit the runner's next command.
-    return Result.from_message(answer["result"]), answer["again"] and not told
-
-
-class _LostError(Exception):
-    """The runner is gone, or says nothing although it must; the text says when."""
-
-
-def _ask(channel: socket.socket, command: Command, cancel: Cancel) -> dict[str, Any]:
-    """The runner's last word. Raises _LostError."""
-    channel.settimeout(START_LIMIT.total_seconds())
-    try:
-        send(channel, command.to_message())
-    except ConnectionError:
-        raise _LostError("it ended before the command was handed over") from None
-    cancel._attach(channel)
-    answer, pid = _receive(channel, _SILENT.format(START_LIMIT)), None
-    if answer is not None and "started" in answer:  # where it did not end at once
-        pid = answer["started"]
-        channel.settimeout(_patience(command))
-        answer = _receive(channel, "it did not answer long after the time limit")
-    if answer is None:
-        _end_session(pid)
-        raise _LostError("it and the process that starts runners ended during the run")
-    return answer
-
-
-def _receive(channel: socket.socket, otherwise: str) -> dict[str, Any] | None:
-    try:
-        return receive(channel)
-    except TimeoutError:
-        raise _LostError(otherwise) from None
-
-
-def _end_session(pid: int | None) -> None:
-    """The command whose two keepers are both gone: nobody else is left to end it."""
-    if pid is not None:
-        with contextlib.suppress(OSError):  # it is over, or another account's
-            os.killpg(pid, signal.SIGKILL)
-
-
-def _patience(command: Command) -> float | None:
-    """Seconds after which a runner that owes an answer counts as lost; None means never."""
-    if command.timeout is None:
-        return None
-    patience = command.timeout + command.kill_grace + ANSWER_ALLOWANCE
-    return patience.total_seconds() if patience < LONGEST_PATIENCE else None

@@ -13,7 +13,8 @@ from schedules import conf
 from schedules.models import Attempt, Run
 from schedules.rules.definition import Background, Definition
 from schedules.rules.states import Outcome
-from schedules.runner.launcher import Cancel, Command, Ending, Output, Result
+from schedules.runner.conversation import Cancel
+from schedules.runner.messages import Command, Ending, Output, Result
 from schedules.worker.process import End, Execution, Process
 from schedules.worker.work import Ended, Piece
 

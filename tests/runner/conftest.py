@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from schedules.runner.launcher import Cancel, Command, Launcher, Result
+from schedules.runner.conversation import Cancel
+from schedules.runner.launcher import Launcher
+from schedules.runner.messages import Command, Result
 
 
 class Marked:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from schedules.errors import RunnerError
-from schedules.runner.launcher import Command, Ending
-from schedules.runner.start import find_account
+from schedules.runner.messages import Command, Ending
+from schedules.runner.planning import find_account
 
 ROOT = 0
 NOBODY = pwd.getpwnam("nobody")
@@ -123,7 +123,8 @@ def test_unknown_account_starts_nothing(launcher):
 @pytest.mark.skipif(not SYSTEM_PYTHON, reason="no python3 that every account may run")
 def test_a_worker_without_root_runs_its_own_commands_and_refuses_others():
     code = """
-from schedules.runner.launcher import Command, Launcher
+from schedules.runner.messages import Command
+from schedules.runner.launcher import Launcher
 with Launcher() as launcher:
     for account in (None, "nobody", "root"):
         result = launcher.run(Command(text="id -un", run_as=account))

@@ -69,7 +69,8 @@ def worker(service: Path, *commands: str, become: str = "") -> list[dict]:
     code = f"""
         import json, os
         from datetime import timedelta
-        from schedules.runner.launcher import Command, Launcher
+        from schedules.runner.messages import Command
+        from schedules.runner.launcher import Launcher
         with Launcher() as launcher:
             for command in ({"".join(f"Command({command}), " for command in commands)}):
                 result = launcher.run(command)

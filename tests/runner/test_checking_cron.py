@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schedules.checking.cron import added_variables, differences
-from schedules.runner.start import Account
+from schedules.runner.planning import Account
 
 ADA = Account("root", os.getuid() or 1, 0, "/")  # an existing name, but not the exempted user id
 SERVICE = """

@@ -10,7 +10,7 @@ import pytest
 
 from schedules.checking import process
 from schedules.checking.process import examine
-from schedules.runner.launcher import Command
+from schedules.runner.messages import Command
 
 NOBODY = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")

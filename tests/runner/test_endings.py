@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from schedules.runner.launcher import Cancel, Command, Ending, Launcher
+from schedules.runner.conversation import Cancel
+from schedules.runner.launcher import Launcher
+from schedules.runner.messages import Command, Ending
 
 from .conftest import children_of, read, wait_until, zygote_of
 
@@ -230,7 +232,7 @@ def test_a_stuck_zygote_is_replaced_and_its_command_never_begins(launcher, monke
     os.kill(zygote_of(os.getpid()), signal.SIGSTOP)
 
     with monkeypatch.context() as impatient:
-        impatient.setattr("schedules.runner.launcher.START_LIMIT", SHORT)
+        impatient.setattr("schedules.runner.conversation.START_LIMIT", SHORT)
         stuck = launcher.run(Command(text=f"touch {witness}"))
 
     assert stuck.ending is Ending.NOT_STARTED
@@ -243,7 +245,7 @@ def test_a_command_that_reaches_its_runner_too_late_does_not_begin(marked, monke
     witness = tmp_path / "witness"
     assert marked.run("true").succeeded
     [idle] = children_of(zygote_of(os.getpid()))
-    monkeypatch.setattr("schedules.runner.launcher.START_LIMIT", SHORT)
+    monkeypatch.setattr("schedules.runner.conversation.START_LIMIT", SHORT)
     os.kill(idle, signal.SIGSTOP)
 
     late = marked.run(f"touch {witness}")
@@ -256,8 +258,10 @@ def test_a_command_that_reaches_its_runner_too_late_does_not_begin(marked, monke
 
 
 def test_a_runner_that_stops_answering_counts_as_lost_and_ends_its_command(marked, monkeypatch):
-    monkeypatch.setattr("schedules.runner.launcher.ANSWER_ALLOWANCE", SHORT)
-    monkeypatch.setattr("schedules.runner.launcher.START_LIMIT", 5 * ENOUGH)  # it may have said nothing yet
+    monkeypatch.setattr("schedules.runner.conversation.ANSWER_ALLOWANCE", SHORT)
+    monkeypatch.setattr(
+        "schedules.runner.conversation.START_LIMIT", 5 * ENOUGH
+    )  # it may have said nothing yet
     command = marked.command("sleep 60", timeout=ENOUGH, kill_grace=SHORT)
     thread, results = in_background(marked.launcher, command)
     wait_until(marked.alive, within=SOON, what="the command runs")

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from schedules.runner.launcher import Command, Ending, Launcher
+from schedules.runner.launcher import Launcher
+from schedules.runner.messages import Command, Ending
 
 ME = pwd.getpwuid(os.geteuid())
 

@@ -11,8 +11,9 @@ import pytest
 
 from schedules.runner import limits as runner_limits
 from schedules.runner import tree
-from schedules.runner.launcher import Command, Ending, Launcher
+from schedules.runner.launcher import Launcher
 from schedules.runner.limits import ProcessorTime
+from schedules.runner.messages import Command, Ending
 from schedules.runner.tree import Process
 
 from .conftest import children_of, read, zygote_of

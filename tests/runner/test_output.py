@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schedules.runner.launcher import Chunk, Command, Ending
+from schedules.runner.messages import Chunk, Command, Ending
 from schedules.runner.output import HEAD_BYTES, HEAD_PIECES, TAIL_BYTES, TAIL_PIECES, Capture
 
 from .conftest import children_of, read, zygote_of

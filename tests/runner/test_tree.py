@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from schedules.runner.launcher import IDLE_RUNNERS, Command, Ending, Launcher
+from schedules.runner.launcher import IDLE_RUNNERS, Launcher
+from schedules.runner.messages import Command, Ending
 
 from .conftest import children_of, kill, pids_with, read, session_of, state_of, wait_until, zygote_of
 
@@ -55,7 +56,8 @@ class Worker:
         settings = "".join(f", {name}={value}" for name, value in options.items())
         code = f"""
             from datetime import timedelta
-            from schedules.runner.launcher import Command, Launcher
+            from schedules.runner.messages import Command
+            from schedules.runner.launcher import Launcher
             environment = (("MARK", {self.mark!r}),)
             with Launcher() as launcher:
                 print(launcher.run(Command(text={text!r}, extra_environment=environment{settings})))
@@ -111,7 +113,8 @@ def test_death_of_the_worker_is_noticed_though_another_process_holds_its_channel
     """A forked child of the worker inherits the socket, so that no end of file ever comes."""
     code = """
         import os, signal, sys, threading
-        from schedules.runner.launcher import Command, Launcher
+        from schedules.runner.messages import Command
+        from schedules.runner.launcher import Launcher
         launcher = Launcher()
         environment = (("MARK", sys.argv[1]),)
         command = Command(text="sleep 60", extra_environment=environment)
