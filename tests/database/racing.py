@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-PATIENCE = 20
+PATIENCE = 60
 """Seconds after which a test that hangs fails."""
 
 LOOK = 0.005

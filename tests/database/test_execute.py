@@ -405,5 +405,5 @@ def test_a_worker_that_starts_before_its_database_registers_later(monkeypatch, s
 
     monkeypatch.setattr(process.Process, "_register", register)
     here = process.current()
-    wait_for(lambda: Worker.objects.filter(heartbeat_seq__gt=0).exists(), "a heartbeat", patience=20)
+    wait_for(lambda: Worker.objects.filter(heartbeat_seq__gt=0).exists(), "a heartbeat")
     assert here.worker.pk

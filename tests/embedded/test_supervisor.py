@@ -43,7 +43,7 @@ def run(program: str, until: Callable[[str, Supervisor], bool], *, interrupts: i
         role = Role("web", [sys.executable, "-c", program])
         made.append(Supervisor([role], Console(["web", "commands"], stream)))
         watcher: Callable[[], Awaitable[None]] = watch
-        await asyncio.wait_for(made[0].run(watcher), 30)
+        await asyncio.wait_for(made[0].run(watcher), 120)
 
     asyncio.run(main())
     return stream.getvalue()
@@ -120,7 +120,7 @@ def test_what_a_crashed_child_leaves_in_its_group_is_killed() -> None:
     shown = run(crash, lambda shown, _: "SIGKILL" in shown)
 
     pid = int(shown.splitlines()[0].rpartition(" ")[2])
-    wait_for(lambda: not is_alive(pid), seconds=10)
+    wait_for(lambda: not is_alive(pid))
 
 
 def is_alive(pid: int) -> bool:

@@ -73,7 +73,7 @@ def children_of(parent: int) -> list[int]:
 
 def zygote_of(worker: int) -> int:
     """The zygote of a process that has one; its name appears an instant after its start."""
-    wait_until(lambda: _zygotes_of(worker), within=timedelta(seconds=20), what="a zygote")
+    wait_until(lambda: _zygotes_of(worker), within=timedelta(seconds=60), what="a zygote")
     [zygote] = _zygotes_of(worker)
     return zygote
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.system  # starts workers, and has the kernel kill what 
 
 MOUNT = Path("/sys/fs/cgroup")
 PROJECT = Path(__file__).resolve().parent.parent.parent
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=60)
 # The interpreter of the tests may lie in a directory that only its owner may enter.
 SYSTEM_PYTHON = shutil.which("python3.11", path="/usr/bin") or ""
 MEBIBYTE = 1024 * 1024

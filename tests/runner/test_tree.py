@@ -20,7 +20,7 @@ from .conftest import children_of, kill, pids_with, read, session_of, state_of, 
 pytestmark = pytest.mark.system  # kills and waits for real processes
 
 # For a machine at its limit; usually it takes milliseconds.
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=60)
 SHORT = timedelta(milliseconds=300)
 PROJECT = Path(__file__).resolve().parent.parent.parent
 

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 60
 """Seconds after which something that has to happen counts as never happening."""
 
-LEASE = 4
-"""Seconds: short, so that a lost worker is noticed within a test."""
+LEASE = 8
+"""Seconds: short, so that a lost worker is noticed within a test, and longer than a busy machine halts it."""
 
 
 class Cluster:
@@ -99,7 +99,7 @@ class Cluster:
         wait_for(lambda: "starting" in path.read_text(), "it listens")
         yield path
         process.terminate()
-        process.wait(15)
+        process.wait(PATIENCE)
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         log = (self.directory / f"{len(self._started)}-{arguments[0]}.log").open("wb")

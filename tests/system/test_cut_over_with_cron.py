@@ -58,7 +58,7 @@ def cron(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     spool.chmod(0o600)
     process = subprocess.Popen(["unshare", "--mount", "bash", "-c", NAMESPACE, "cron", str(tmp_path)])
     try:
-        wait_for((tmp_path / "run" / "crond.pid").exists, lambda: "the daemon does not start", seconds=20)
+        wait_for((tmp_path / "run" / "crond.pid").exists, lambda: "the daemon does not start")
         yield process
     finally:
         process.terminate()
@@ -129,4 +129,4 @@ def wait_for_run(folder: Path, by: str) -> None:
         newest = [runs(folder / name)[-1:] for name in ("system", "user")]
         return all(found and found[0][0] > since and found[0][1] == by for found in newest)
 
-    wait_for(started, lambda: str([runs(folder / name) for name in ("system", "user")]), seconds=150)
+    wait_for(started, lambda: str([runs(folder / name) for name in ("system", "user")]), seconds=240)

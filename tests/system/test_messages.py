@@ -13,7 +13,7 @@ import pytest
 
 from schedules.models import Run
 from tests.factories import make_run, make_task_schedule
-from tests.system.cluster import ROOT, Cluster, wait_for
+from tests.system.cluster import PATIENCE, ROOT, Cluster, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
 
@@ -46,7 +46,7 @@ class Shop:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(20)
+                process.wait(PATIENCE)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

@@ -21,7 +21,7 @@ from tests.system.cluster import Cluster, wait_for
 
 pytestmark = pytest.mark.system
 
-OUTAGE = timedelta(seconds=10)
+OUTAGE = timedelta(seconds=12)
 """For which a server is away: longer than the lease of a worker, and than several tries at it."""
 
 SECOND = timedelta(seconds=1)

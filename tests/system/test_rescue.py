@@ -16,9 +16,9 @@ from schedules.querysets import database_now
 from tests.conftest import _missing
 from tests.factories import make_manual, make_run, make_schedule
 from tests.system import own_server
-from tests.system.cluster import Cluster, running, wait_for
+from tests.system.cluster import PATIENCE, Cluster, running, wait_for
 
-LEASE = 3
+LEASE = 5
 HOUR = 3600
 
 pytestmark = [pytest.mark.system, pytest.mark.django_db(transaction=True)]
@@ -115,7 +115,7 @@ def test_an_outage_of_the_database_loses_no_result_and_takes_nobody_for_dead(ser
     spool = tmp_path / "state" / "spool"
     wait_for(lambda: len(list(spool.glob("*.json"))) == 2, "both results are kept")
     leaving.terminate()
-    leaving.wait(20)
+    leaving.wait(PATIENCE)
     time.sleep(lease)
     server.start()
     connection.close()

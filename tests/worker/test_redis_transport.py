@@ -38,7 +38,7 @@ def taken(broker, prefetch=0):
     channel = broker.channel()
     consumer = Consumer(channel, [QUEUE], on_message=messages.append, prefetch_count=prefetch or None)
     consumer.consume()
-    broker.drain_events(timeout=5)
+    broker.drain_events(timeout=60)
     return channel, messages
 
 

@@ -160,10 +160,10 @@ def test_an_interruption_lasts_until_what_runs_has_ended(here):
     with here.executing(execution):
         interrupting = threading.Thread(target=stopping.interrupt_here)
         interrupting.start()
-        assert ended.wait(20)
+        assert ended.wait(60)
         interrupting.join(0.3)
         assert interrupting.is_alive()
-    interrupting.join(20)
+    interrupting.join(60)
     assert not interrupting.is_alive()
     assert execution.ended_by == process.End.INTERRUPT
 
@@ -203,7 +203,7 @@ def test_while_a_command_is_ended_in_order_a_deaf_task_beside_it_is_borne(here, 
             interrupting.join(0.5)
             assert interrupting.is_alive()
         monkeypatch.setattr(threading, "excepthook", lambda *_: None)
-        interrupting.join(20)
+        interrupting.join(60)
         assert not interrupting.is_alive()
 
 
@@ -216,7 +216,7 @@ def test_somebody_elses_task_in_the_same_process_is_waited_for(here, requests, m
         interrupting.start()
         time.sleep(0.5)
         assert interrupting.is_alive()
-    interrupting.join(20)
+    interrupting.join(60)
     assert not interrupting.is_alive()
 
 
