@@ -13,7 +13,7 @@ from schedules.errors import InvalidSchedule, NotPossible, UnknownSchedule
 from schedules.models import Revision, Run, Schedule
 from schedules.models.schedule import COMMAND_TASK, FOREVER
 from schedules.querysets import database_now
-from tests.factories import claimed, due, make_policy, make_run, make_schedule, make_worker
+from tests.factories import claimed, due, make_later, make_policy, make_run, make_schedule, make_worker
 
 pytestmark = pytest.mark.django_db
 
@@ -145,10 +145,10 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_saved(columns, said):
 
 
 def test_the_bulk_writer_makes_the_same_rows_as_a_save():
-    one = make_schedule("one", command="date", retry_policy=make_policy())
+    one = make_later("one", command="date", retry_policy=make_policy())
     policy = one.retry_policy
     [many] = catalog.create_many(
-        [Schedule(name="many", cron="* * * * *", timezone="UTC", command="date", retry_policy=policy)], by="x"
+        [Schedule(name="many", cron=one.cron, timezone="UTC", command="date", retry_policy=policy)], by="x"
     )
     left, right = one.revision.definition, many.revision.definition
     assert left | {"name": ""} == right | {"name": ""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from django.db import DataError, InternalError, OperationalError, ProgrammingError
@@ -220,10 +221,11 @@ def test_a_result_that_the_database_refuses_is_delivered_without_its_text(here, 
 
 
 def test_the_attempt_says_how_late_its_end_was_recorded(here, outage, monkeypatch):
+    clock = SimpleNamespace(seconds=time.time())
+    monkeypatch.setattr(execute, "time", SimpleNamespace(time=lambda: clock.seconds))
     stopped_with_a_result(a_claim(), here)
     outage.end()
-    now = time.time()
-    monkeypatch.setattr(execute.time, "time", lambda: now + 600)
+    clock.seconds += 600
     delivering.deliver()
     assert "It ended 600 s before this could be recorded" in Attempt.objects.get().notes
 
