@@ -24,8 +24,8 @@ pytestmark = [
 
 
 def test_lines_are_comments_and_schedules_live_from_the_next_minute_on(crons_file):
-    clock = Clock(second=20)
     due(Schedule.objects.get(name="sync"), last_minute())
+    clock = Clock(second=20)  # of the same minute
     before = crons_file.stat()
 
     report = run(crons_file, clock=clock, names=["sync", "backup"])
