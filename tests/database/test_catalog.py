@@ -60,7 +60,7 @@ def test_an_edit_settles_what_is_due_under_the_old_revision(minute):
 
 
 def test_an_edit_of_the_timing_moves_the_next_run_and_fires_nothing():
-    schedule = make_schedule()
+    schedule = make_later()
     schedule = catalog.change([schedule.pk], by="me", cron="30 4 * * *")[0]
     assert (schedule.next_run_at.hour, schedule.next_run_at.minute) == (4, 30)
     assert dispatch.dispatch_due(database_now()) == 0
@@ -79,7 +79,7 @@ def test_a_stale_form_does_not_write_what_beat_owns(now, minute):
 
 
 def test_pause_and_resume_account_for_the_gap_by_revisions():
-    schedule = make_schedule()
+    schedule = make_later()
     catalog.pause([schedule.pk], by="me", note="migration")
     schedule.refresh_from_db()
     assert (schedule.next_run_at, schedule.paused_until) == (None, FOREVER)
@@ -100,7 +100,7 @@ def test_a_pause_until_a_time_ends_by_itself(minute):
 
 
 def test_enabling_does_not_make_up_for_the_time_before():
-    schedule = make_schedule()
+    schedule = make_later()
     catalog.disable([schedule.pk], by="me")
     schedule.refresh_from_db()
     assert schedule.next_run_at is None
