@@ -45,9 +45,6 @@ RUNG_AT_ONCE = 1000
 OUTBOX = 2000
 """Runs that wait in memory for their message: what a beat that is killed delays by `redispatch_seconds`."""
 
-FOLLOWER_SECONDS = 3.0
-"""So long the first message waits until somebody listens for what becomes of it."""
-
 
 class Scheduler(CeleryScheduler):
     """`beat_scheduler = "schedules.beat:Scheduler"`."""
@@ -101,7 +98,7 @@ class Engine:
         self.rescue = Part("rescue", self._rescue, on_trouble=self.watch.forget)
         self.upkeep = Part("upkeep", self._upkeep)
         self.follower = following.Follower(app)
-        self.follow = Part("follow", self.follower.step, on_trouble=self.follower.close)
+        self.follow = Part("follow", self.follower.step, on_trouble=self.follower.give_up)
         self.parts = [self.dispatch, self.publish, self.rescue, self.upkeep, self.follow]
 
     def start(self) -> None:
@@ -141,18 +138,21 @@ class Engine:
     def _publish(self) -> float:
         if not self._connected:
             publish.connect()
-            self.follower.has_looked.wait(FOLLOWER_SECONDS)
             self._connected = True
             self.outbox.open()
         if len(self.outbox):
-            publish.publish_opened(self.outbox, limit=RUNG_AT_ONCE)
+            publish.publish_opened(self.outbox, limit=RUNG_AT_ONCE, listen=self._listen)
             if not self._every("look for pending runs", LONGEST_PAUSE / 2):
                 return 0.0
         now, waiting = Run.objects.publishable()
         if self.guard.is_suspended or not waiting:
             return 0.0 if len(self.outbox) else LONGEST_PAUSE / 2
-        sent = publish.publish_due(now, limit=RUNG_AT_ONCE, outbox=self.outbox)
+        sent = publish.publish_due(now, limit=RUNG_AT_ONCE, outbox=self.outbox, listen=self._listen)
         return 0.0 if sent or len(self.outbox) else LONGEST_PAUSE
+
+    def _listen(self) -> None:
+        """A worker elsewhere may be done with a message before the next look whether there are any."""
+        self.follower.listen(wake=self.follow.wake)
 
     def _rescue(self) -> float:
         if not self.guard.is_suspended:

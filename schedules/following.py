@@ -30,6 +30,9 @@ from schedules.rules.states import Outcome, State
 LISTEN_SECONDS = 2.0
 """How long one step listens, before beat may stop or see that the part lives."""
 
+PATIENT_SECONDS = 3.0
+"""So long the first message waits until somebody listens for what becomes of it."""
+
 LOOK_SECONDS = 5.0
 """How often to look whether a schedule delivers by message, while none did."""
 
@@ -70,18 +73,34 @@ class Follower:
         self._begun: OrderedDict[str, float] = OrderedDict()
         self._connection: Any = None
         self._consumer: Any = None
-        self.has_looked = threading.Event()
-        """It listens, or knows that it need not or cannot: what is sent from now on is heard."""
+        self._has_given_up = False
+        self._asked: deque[threading.Event] = deque()
+
+    def listen(self, *, wake: Callable[[], None]) -> None:
+        """Called, in any thread, before a message goes out whose end is to be heard. `wake` begins a step.
+
+        Returns when somebody listens, which is at once but for the first message. Not later than after
+        PATIENT_SECONDS, and at once where the last try failed: the message matters more than its echo.
+        """
+        if self._consumer is not None or self._has_given_up:
+            return
+        answer = threading.Event()
+        self._asked.append(answer)
+        wake()
+        answer.wait(PATIENT_SECONDS)
 
     def step(self) -> float:
         """Listens for a while. Returns the seconds until the next step; raises where the broker is away."""
+        if self._asked:
+            self._looker.want()
         if not self._looker.is_wanted():
             self.close()
             return LOOK_SECONDS
-        if self._connection is None and not self._connect():
-            self.has_looked.set()
+        if self._consumer is None and not self._connect():
+            self.give_up()
             return LOOK_SECONDS
-        self.has_looked.set()
+        self._has_given_up = False
+        self._answer()
         end = time.monotonic() + LISTEN_SECONDS
         while (left := end - time.monotonic()) > 0:
             try:
@@ -93,9 +112,18 @@ class Follower:
         self._work_off()
         return 0.0
 
+    def give_up(self) -> None:
+        """For now: a later step tries again, and no message waits for that."""
+        self._has_given_up = True
+        self.close()
+        self._answer()
+
+    def _answer(self) -> None:
+        while self._asked:
+            self._asked.popleft().set()
+
     def close(self) -> None:
-        """Also after trouble: the next step connects anew, and what was heard before is kept."""
-        self.has_looked.set()
+        """The next step connects anew, and what was heard before is kept."""
         connection, self._connection, self._consumer = self._connection, None, None
         if connection is not None:
             try:
@@ -113,14 +141,15 @@ class Follower:
         receiver = self._app.events.Receiver(
             connection, handlers=handlers, routing_key="task.#", queue_exclusive=True, queue_durable=False
         )
-        self._consumer = Consumer(
+        consumer = Consumer(
             receiver.channel,
             queues=[receiver.queue],
             callbacks=[receiver._receive],
             accept=receiver.accept,
             no_ack=True,
         )
-        self._consumer.consume()
+        consumer.consume()
+        self._consumer = consumer
         return True
 
     def _take_in(self, event: Mapping[str, Any]) -> None:
@@ -187,6 +216,10 @@ class Looker:
             self._wanted = self._is_new_one()
             self._look_at = now + LOOK_SECONDS
         return self._wanted
+
+    def want(self) -> None:
+        """Somebody knows of one: no need to look for a while."""
+        self._wanted, self._look_again_at = True, self._clock() + LOOK_AGAIN_SECONDS
 
     def _is_new_one(self) -> bool:
         fresh = Revision.objects.filter(pk__gt=self._seen - OVERLAP)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -59,7 +59,13 @@ def connect() -> None:
                 events.part_failed("publish", error)
 
 
-def publish_due(now: datetime, *, limit: int = 500, outbox: Outbox | None = None) -> int:
+Listen = Callable[[], None]
+"""Called before a message goes to another codebase; returns when somebody listens for its end."""
+
+
+def publish_due(
+    now: datetime, *, limit: int = 500, outbox: Outbox | None = None, listen: Listen = lambda: None
+) -> int:
     """Sends messages for at most `limit` runs; returns how many went out.
 
     Raises what the broker's client raises where it cannot be reached; the runs then wait in the table.
@@ -78,15 +84,15 @@ def publish_due(now: datetime, *, limit: int = 500, outbox: Outbox | None = None
     )
     outbox.count(bells)
     outbox.rang_again(bells)
-    return _ring(bells, now, outbox)
+    return _ring(bells, now, outbox, listen)
 
 
-def publish_opened(outbox: Outbox, *, limit: int = 1000) -> int:
+def publish_opened(outbox: Outbox, *, limit: int = 1000, listen: Listen = lambda: None) -> int:
     """As `publish_due`, for runs that dispatch has opened as queued and left in `outbox`.
 
     They are late by whatever happens here before they are sent, so everything else comes after.
     """
-    sent = _ring(outbox.take(limit), None, outbox)
+    sent = _ring(outbox.take(limit), None, outbox, listen)
     outbox.recount(Run.objects.outstanding)
     return sent
 
@@ -119,12 +125,12 @@ def _missing(now: datetime) -> dict[str, int]:
             raise
 
 
-def _ring(bells: Sequence[Doorbell], now: datetime | None, outbox: Outbox) -> int:
+def _ring(bells: Sequence[Doorbell], now: datetime | None, outbox: Outbox, listen: Listen) -> int:
     if not bells:
         return 0
     events.before_publish(bells)
     try:
-        sent = _send_all(bells, now)
+        sent = _send_all(bells, now, listen)
     except Exception as error:
         Run.objects.unpublish([*bells, *outbox.close()])
         events.publish_failed(len(bells), error)
@@ -134,7 +140,7 @@ def _ring(bells: Sequence[Doorbell], now: datetime | None, outbox: Outbox) -> in
     return sent
 
 
-def _send_all(bells: Sequence[Doorbell], now: datetime | None) -> int:
+def _send_all(bells: Sequence[Doorbell], now: datetime | None, listen: Listen) -> int:
     """All or none where the broker fails, which raises: a run that is rung twice is claimed once.
 
     A run whose own message is refused waits longer and does not stop the others. `now` is asked of the
@@ -147,6 +153,7 @@ def _send_all(bells: Sequence[Doorbell], now: datetime | None) -> int:
     if sorted_.special:
         refused += _send_special(sorted_.special)
     if sorted_.messages:
+        listen()
         with current_app.producer_or_acquire() as producer:
             now = now or database_now()
             refused += sending.send(producer, _with_definitions(sorted_.messages), now)

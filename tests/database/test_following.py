@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from datetime import timedelta
 
@@ -9,14 +10,15 @@ import pytest
 from celery import current_app
 from django.db import OperationalError
 
-from schedules import beat, following
+from schedules import beat, following, publish
 from schedules.following import Follower, Looker
 from schedules.messages import sending
 from schedules.models import Attempt, Run, Schedule
-from schedules.querysets import Heard, Sent
+from schedules.querysets import Heard, Sent, database_now
 from schedules.rules.states import Outcome, State
 from tests.database.test_sending import make_message_schedule
 from tests.factories import make_run, make_schedule
+from tests.system.cluster import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -192,25 +194,92 @@ def test_a_new_schedule_that_delivers_by_message_is_noticed_within_seconds():
     assert not looker.is_wanted()
 
 
-def test_a_beat_sends_its_first_message_once_somebody_listens_for_its_end(monkeypatch):
-    """A worker elsewhere may be done before; what it then said was lost, and the run stayed `sent`."""
-    waited = []
-    monkeypatch.setattr(beat.publish, "connect", lambda: None)
+@pytest.fixture
+def listening(monkeypatch):
+    """A follower whose broker is not needed, in a part of its own as in a beat; and whether it listens."""
     engine = beat.Engine(current_app)
+    monkeypatch.setattr(following, "PATIENT_SECONDS", 60)
 
-    def wait(seconds: float) -> bool:
-        waited.append((engine.outbox.has_room, seconds > 0))
+    class Heard:
+        supports_heartbeats = False
+
+        def drain_events(self, timeout):
+            raise TimeoutError
+
+        def release(self):
+            pass
+
+    def connect():
+        engine.follower._connection, engine.follower._consumer = Heard(), object()
         return True
 
-    monkeypatch.setattr(engine.follower.has_looked, "wait", wait)
-    for _ in range(2):
-        engine._publish()
-
-    assert waited == [(False, True)]
-    assert engine.outbox.has_room
+    monkeypatch.setattr(engine.follower, "_connect", connect)
+    engine.follow.start()
+    yield engine
+    engine.follow.stop(timeout=30)
 
 
-def test_a_follower_has_looked_where_there_is_nothing_to_follow(follower):
-    assert not follower.has_looked.is_set()
-    follower.step()
-    assert follower.has_looked.is_set()
+@pytest.mark.django_db(transaction=True)
+def test_the_first_message_goes_out_once_somebody_listens_for_its_end(listening, monkeypatch):
+    """A worker elsewhere may be done before; what it then said was lost, and the run stayed `sent`."""
+    wait_for(lambda: listening.follow.progress_at, "the follower has found nothing to follow")
+    assert listening.follower._consumer is None
+    listening.follower._looker._look_at = math.inf  # the next look is far away
+    make_run(make_message_schedule())
+    found = []
+
+    def send(producer, messages, now):
+        found.append(listening.follower._consumer is not None)
+        return []
+
+    monkeypatch.setattr(publish.sending, "send", send)
+    publish.publish_due(database_now(), listen=listening._listen)
+
+    assert found == [True]
+
+
+def test_only_a_message_to_another_codebase_waits_for_a_listener(monkeypatch):
+    make_run(make_schedule())
+    waited = []
+    publish.publish_due(database_now(), listen=lambda: waited.append(1))
+    assert waited == []
+
+
+def test_beat_publishes_with_its_follower(monkeypatch):
+    asked = []
+    engine = beat.Engine(current_app)
+    monkeypatch.setattr(beat.publish, "connect", lambda: None)
+    monkeypatch.setattr(engine.follower, "listen", lambda **given: asked.append(given["wake"]))
+    for name in ("publish_opened", "publish_due"):
+        monkeypatch.setattr(beat.publish, name, lambda *_, listen, **__: listen() or 1)
+    monkeypatch.setattr(type(engine.outbox), "__len__", lambda self: 1)
+    make_run(make_schedule())
+
+    engine._publish()
+
+    assert asked == [engine.follow.wake] * 2
+
+
+def test_no_message_waits_for_a_follower_that_could_not_listen(follower):
+    """On this broker, memory, no events arrive; elsewhere the account may not read them."""
+    make_message_schedule()
+    assert follower.step() == following.LOOK_SECONDS
+    follower.listen(wake=lambda: pytest.fail("it was asked"))
+
+
+def test_who_waits_is_told_where_listening_fails(follower, monkeypatch):
+    answers = []
+
+    def fail():
+        answers.extend(follower._asked)
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(follower, "_connect", fail)
+
+    def step():
+        with pytest.raises(ConnectionError):
+            follower.step()
+        follower.give_up()
+
+    follower.listen(wake=step)
+    assert [answer.is_set() for answer in answers] == [True]
