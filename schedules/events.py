@@ -143,8 +143,14 @@ def part_failed(part: str, error: Exception) -> None:
     log.error("part_failed part=%s error=%s: %s", part, type(error).__name__, error)
 
 
-def part_recovered(part: str) -> None:
-    log.warning("part_recovered part=%s", part)
+def part_failing(part: str, error: Exception, *, failures: int) -> None:
+    """For what repeats: `failures` in a row so far. An outage fills no log."""
+    if failures in (1, 10) or failures % 100 == 0:
+        part_failed(part, error)
+
+
+def part_recovered(part: str, *, failures: int) -> None:
+    log.warning("part_recovered part=%s failures=%s", part, failures)
 
 
 def pruned(runs: int) -> None:

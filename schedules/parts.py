@@ -115,15 +115,14 @@ class Part:
         except Exception as error:
             return self._failed(error)
         if self._failures:
+            events.part_recovered(self.name, failures=self._failures)
             self._failures = 0
-            events.part_recovered(self.name)
         self._progress, self.progress_at = time.monotonic(), datetime.now(UTC)
         return pause
 
     def _failed(self, error: Exception) -> float:
         self._failures += 1
-        if self._failures in (1, 10) or self._failures % 100 == 0:  # an outage fills no log
-            events.part_failed(self.name, error)
+        events.part_failing(self.name, error, failures=self._failures)
         connection.close()
         self._on_trouble()
         longest = min(SHORTEST_RETRY * 2 ** min(self._failures - 1, 10), LONGEST_RETRY)

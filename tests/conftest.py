@@ -69,6 +69,18 @@ def _touches_the_database(item: pytest.Item) -> bool:
     return test_class is not None and issubclass(test_class, TransactionTestCase)
 
 
+@pytest.fixture(autouse=True)
+def no_worker_is_left_behind() -> Iterator[None]:
+    """Its heartbeat would write into the tests that follow, and keep their database open at the end."""
+    from schedules.worker import process  # only now: Django is set up
+
+    yield
+    left = process.existing()
+    if left is not None and left._thread.is_alive():
+        process.stop_current()
+        pytest.fail("This test began a worker process and did not stop it: process.stop_current()")
+
+
 @pytest.fixture(scope="session")
 def postgresql_url() -> str:
     """A database on a server where the test may create others."""

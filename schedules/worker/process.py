@@ -28,6 +28,9 @@ from schedules.runner.launcher import Launcher
 from schedules.worker import facts
 from schedules.worker.pool import Pool
 
+LAST_HEARTBEAT_SECONDS = 1.0
+"""So long the end of a process waits for a heartbeat that is under way; it may hang in a dead connection."""
+
 
 class End(StrEnum):
     """Why an execution is being ended from outside."""
@@ -81,6 +84,7 @@ class Process:
         self._held: list[int] = []
         self._unknown: set[int] = set()
         self._beat_at = self._told_at = float("-inf")
+        self._failures = 0  # of the heartbeat, in a row
         self._lock, self._register_lock = threading.Lock(), threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
@@ -97,6 +101,8 @@ class Process:
         """
         self.interrupt_all()
         self._ended.set()
+        if self._thread.is_alive():  # a heartbeat after the row's last word would be the word of a ghost
+            self._thread.join(LAST_HEARTBEAT_SECONDS)
         self.launcher.close()
         self.database.close()
         if self._worker is not None and not self.leaves_results:
@@ -175,14 +181,22 @@ class Process:
         """The heartbeat thread. Its troubles are its own: the executions, and the thread, go on."""
         self._warm_up()
         while True:
-            try:
-                self._look()
-            except Exception as error:
-                events.part_failed("heartbeat", error)
-                connection.close()
+            self._try()
             if self._ended.wait(self._pause()):
                 break
         connection.close()
+
+    def _try(self) -> None:
+        try:
+            self._look()
+        except Exception as error:
+            self._failures += 1
+            events.part_failing("heartbeat", error, failures=self._failures)
+            connection.close()
+        else:
+            if self._failures:
+                events.part_recovered("heartbeat", failures=self._failures)
+                self._failures = 0
 
     def _warm_up(self) -> None:
         """The first command need not wait for the process that starts commands."""
