@@ -16,7 +16,7 @@ from django.db import transaction
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from schedules import conf, events, occurrences, revisions
-from schedules.errors import InvalidSchedule, UnknownSchedule
+from schedules.errors import InvalidSchedule, NotPossible, UnknownSchedule
 from schedules.messages import routing
 from schedules.models import Run, Schedule
 from schedules.models.schedule import COMMAND_TASK, DELETED_MARK, FOREVER, reserved_interval
@@ -111,10 +111,19 @@ def _check_message(definition: Definition, ours: Collection[str]) -> None:
 
 
 def save(schedule: Schedule, *, by: str, note: str = "") -> Schedule:
-    """Creates or changes one schedule from the instance that a form filled in. Raises InvalidSchedule."""
+    """Creates or changes one schedule from the instance that a form filled in.
+
+    Raises InvalidSchedule, and NotPossible where somebody deleted it after the instance was read: a row that
+    is written whole would be half alive again, with its name.
+    """
     check(schedule)
     with transaction.atomic():
-        _, now = occurrences.lock_settled([schedule.pk] if schedule.pk else [], by=by)
+        rows, now = occurrences.lock_settled([schedule.pk] if schedule.pk else [], by=by)
+        if schedule.pk and (not rows or rows[0].is_deleted):
+            raise NotPossible(
+                f'Schedule "{schedule.name}" was not saved: somebody has deleted it meanwhile. Its name is '
+                "free again: make a new schedule, or leave it."
+            )
         schedule.save()
         return _apply([schedule.pk], by=by, note=note, now=now)[0]
 

@@ -15,6 +15,7 @@ has read before the other writes. What a worker left in its spool races in tests
       beat, reconcile                   test_beat_against_reconcile_uses_the_revision_of_the_instant
       beat, manual run                  test_a_manual_run_and_a_dispatch_do_not_disturb_each_other
       two editors                       test_two_edits_of_one_schedule_both_stay
+      editor, delete                    test_a_form_that_is_saved_against_delete_revives_nothing
       two workers, one boot             test_two_workers_that_see_one_boot_start_one_run
       the table repeats the rule        test_the_table_itself_refuses_two_runs_of_one_instant
     messages (T2, T2e, and to another codebase: sent, T9), test_races_of_messages
@@ -91,13 +92,14 @@ from django.db import IntegrityError, connection
 from django_celery_beat.models import PeriodicTask
 
 from schedules import catalog, dispatch, occurrences, operate, reconcile
+from schedules.errors import NotPossible
 from schedules.models import Revision, Run, Schedule
 from schedules.models.schedule import FOREVER
 from schedules.querysets import database_now
 from schedules.rules.states import State
 from tests.database import test_races_of_attempts, test_races_of_messages, test_races_of_rescue
 from tests.database.racing import PATIENCE, Held, Order, Pause, Racer, meet
-from tests.factories import due, make_run, make_schedule
+from tests.factories import due, make_later, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -262,6 +264,38 @@ def test_two_edits_of_one_schedule_both_stay(order, schedule):
     assert (schedule.command, schedule.timeout, schedule.revision.number) == ("echo mine", 60, 3)
     last = schedule.revision.definition
     assert (last["command"], last["timeout"]) == ("echo mine", 60)
+
+
+@in_every_order
+def test_a_form_that_is_saved_against_delete_revives_nothing(order):
+    """The form was filled in before: it holds every column, the name among them."""
+    filled_in = Schedule.objects.get(pk=make_later().pk)
+    filled_in.command = "echo edited"
+
+    def save():
+        try:
+            return catalog.save(filled_in, by="editor")
+        except NotPossible as refusal:
+            return refusal
+
+    saved, deleted = meet(order, save, lambda: catalog.delete([filled_in.pk], by="other"))
+
+    assert deleted == 1
+    row = Schedule.objects.get(pk=filled_in.pk)
+    assert (row.is_deleted, row.enabled, row.name) == (True, False, f"job~deleted~{row.pk}")
+    assert row.command == ("echo edited" if isinstance(saved, Schedule) else "true")
+    assert isinstance(saved, Schedule) or "somebody has deleted it" in str(saved)
+    assert row.revision.definition["command"] == row.command
+
+
+def test_a_form_of_a_schedule_that_is_gone_altogether_makes_no_new_one():
+    filled_in = Schedule.objects.get(pk=make_schedule().pk)
+    PeriodicTask.objects.filter(pk=filled_in.pk).delete()
+
+    with pytest.raises(NotPossible):
+        catalog.save(filled_in, by="editor")
+
+    assert not PeriodicTask.objects.filter(pk=filled_in.pk).exists()
 
 
 @in_every_order
