@@ -26,6 +26,8 @@ FIRST_PAUSE, LONGEST_PAUSE, GOOD_WHILE = 0.5, 30.0, 60.0
 STOP_GRACE = 7.5
 # Wrappers such as `timeout` pass one Ctrl-C on twice within milliseconds.
 ONE_KEYSTROKE = 0.5
+# A thread waits for each; they are only made when they are needed.
+MOST_ROLES = 50
 # A line longer than this is shown in pieces.
 LINE_LIMIT = 64 * 1024
 COLOURS = (36, 35, 32, 33, 34)
@@ -75,6 +77,7 @@ class Supervisor:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = asyncio.Event()
         self._stopped_at = 0.0
+        self._keepers: list[asyncio.Task[None]] = []
         # Never written to. Its reading end is every child's standard input.
         self._lifeline, self._held = os.pipe()
 
@@ -85,15 +88,21 @@ class Supervisor:
     async def run(self, when_started: Callable[[], Awaitable[None]]) -> None:
         """Returns after SIGINT, SIGTERM or SIGHUP, when every child is gone."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(2 * len(self.roles) + 2))
+        loop.set_default_executor(ThreadPoolExecutor(2 * MOST_ROLES))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._signalled)
-        keepers = [asyncio.create_task(self._keep(role)) for role in self.roles]
+        for role in self.roles:
+            self.add(role)
         watcher = asyncio.ensure_future(when_started())
         watcher.add_done_callback(self._watched)
         await self._stopping.wait()
         watcher.cancel()
-        await self._end(keepers)
+        await self._end()
+
+    def add(self, role: Role) -> None:
+        """Keeps one more child running. From a coroutine of the same loop; at most MOST_ROLES in all."""
+        if not self._stopping.is_set():
+            self._keepers.append(asyncio.create_task(self._keep(role)))
 
     def _signalled(self) -> None:
         if not self._stopping.is_set():
@@ -106,7 +115,7 @@ class Supervisor:
 
     def _watched(self, watcher: asyncio.Future[None]) -> None:
         if not watcher.cancelled() and (error := watcher.exception()):
-            self.console.say(f"The start could not be watched: {error}")
+            self.console.say(f"The children are no longer watched, and go on: {error}")
 
     async def _keep(self, role: Role) -> None:
         pause = FIRST_PAUSE
@@ -152,10 +161,10 @@ class Supervisor:
             if text:
                 self.console.line(name, text)
 
-    async def _end(self, keepers: list[asyncio.Task[None]]) -> None:
+    async def _end(self) -> None:
         for process in self.running.values():
             process.terminate()
-        _, left = await asyncio.wait(keepers, timeout=self.stop_grace)
+        _, left = await asyncio.wait(self._keepers, timeout=self.stop_grace)
         if left:
             names = ", ".join(self.running)
             self.console.say(f"Still there after {self.stop_grace:g} s, killed: {names}")

@@ -17,7 +17,7 @@ from time import monotonic
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from scheduler import filesystem, health, installation, listening
+from scheduler import environment, filesystem, further, health, installation, listening
 from scheduler.bootstrap import ROOT
 from scheduler.listening import Address
 from scheduler.supervisor import Console, Role, Supervisor
@@ -39,10 +39,12 @@ class Plan:
 def start(plan: Plan) -> None:
     """Returns when everything has ended after Ctrl-C or SIGTERM. Raises CommandError before anything runs."""
     lock = installation.claim_state(settings.STATE_DIR)
+    environment.make_secret_key(settings.STATE_DIR)
     listening_socket = listening.listen(plan.address)
     if settings.EMBEDDED_BROKER:
         filesystem.tidy(settings.CELERY_BROKER_TRANSPORT_OPTIONS["folder"])
     installation.check_broker()
+    installation.make_database_file()
     installation.check_database()
     installation.migrate()
     _refuse_if_open(plan.address)
@@ -73,7 +75,17 @@ def _supervise(plan: Plan, listening_socket: socket.socket) -> None:
     children = roles(plan, listening_socket.fileno())
     stop_grace = conf.current().drain_seconds + AFTER_DRAIN
     supervisor = Supervisor(children, Console([role.name for role in children]), stop_grace=stop_grace)
-    asyncio.run(supervisor.run(lambda: _announce(supervisor, plan.address)))
+    asyncio.run(supervisor.run(lambda: _watch(supervisor, plan)))
+
+
+async def _watch(supervisor: Supervisor, plan: Plan) -> None:
+    await _announce(supervisor, plan.address)
+    await further.serve(supervisor, lambda name, queue, pool: _further_role(plan, name, queue, pool))
+
+
+def _further_role(plan: Plan, name: str, queue: str, pool: str) -> Role:
+    slots = plan.task_slots if pool == "prefork" else plan.command_slots
+    return _role(name, *_celery_worker(name, pool, slots, queue=queue))
 
 
 def roles(plan: Plan, listening_descriptor: int) -> list[Role]:
@@ -101,9 +113,10 @@ def _celery(subcommand: str, *options: str) -> list[str]:
     return ["celery", "--quiet", "-A", "scheduler", subcommand, "--loglevel=INFO", *options]
 
 
-def _celery_worker(name: str, pool: str, slots: int) -> list[str]:
-    quiet_start = ("--without-gossip", "--without-mingle")
-    return _celery("worker", "-n", f"{name}@%h", "-Q", name, "-P", pool, "-c", str(slots), *quiet_start)
+def _celery_worker(name: str, pool: str, slots: int, *, queue: str = "") -> list[str]:
+    """`queue` where it is not the name's."""
+    served, quiet_start = f"--queues={queue or name}", ("--without-gossip", "--without-mingle")
+    return _celery("worker", "-n", f"{name}@%h", served, "-P", pool, "-c", str(slots), *quiet_start)
 
 
 async def _announce(supervisor: Supervisor, address: Address) -> None:
