@@ -15,7 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import SimpleLazyObject
 
+SECRET_KEY = "secret_key"
 TRUE, FALSE = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
 
@@ -74,17 +76,32 @@ def overrides(prefix: str) -> dict[str, Any]:
     return found
 
 
-def stored_secret_key(path: Path) -> str:
-    """The key in `path`; made at the first start, readable by its owner only."""
+def stored_secret_key(state: Path) -> Any:
+    """The key that `make_secret_key` has written there, read when it is first needed.
+
+    Where there is none it is a new one, good for this process alone: a command leaves nothing behind in a
+    directory that a typing error names.
+    """
+    return SimpleLazyObject(lambda: _read_secret_key(state / SECRET_KEY) or secrets.token_urlsafe(50))
+
+
+def make_secret_key(state: Path) -> None:
+    """For the first start of a server; readable by its owner only. Not where the environment has one."""
+    path = state / SECRET_KEY
+    if not os.environ.get("SECRET_KEY") and _read_secret_key(path) is None:
+        _write_secret_key(path)
+
+
+def _read_secret_key(path: Path) -> str | None:
     try:
         return path.read_text().strip()
     except FileNotFoundError:
-        return _write_secret_key(path)
+        return None
     except OSError as error:
         raise ImproperlyConfigured(_no_key(path, error)) from error
 
 
-def _write_secret_key(path: Path) -> str:
+def _write_secret_key(path: Path) -> None:
     key = secrets.token_urlsafe(50)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,14 +110,13 @@ def _write_secret_key(path: Path) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(key + "\n")
         try:
-            os.link(temporary, path)  # fails where another first start was quicker: its key stands
-        except FileExistsError:
-            return path.read_text().strip()
+            os.link(temporary, path)
+        except FileExistsError:  # another first start was quicker: its key stands
+            pass
         finally:
             temporary.unlink()
     except OSError as error:
         raise ImproperlyConfigured(_no_key(path, error)) from error
-    return key
 
 
 def _no_key(path: Path, error: OSError) -> str:
@@ -133,7 +149,7 @@ def database(url: str, state: Path) -> dict[str, Any]:
 
 def _sqlite(path: Path) -> dict[str, Any]:
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "scheduler.sqlite3",
         "NAME": path,
         "OPTIONS": {
             # IMMEDIATE: a transaction that reads and then writes would otherwise fail with

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -54,6 +55,11 @@ def _explain_database(error: DatabaseError) -> str | None:
         )
     if type(error).__name__ != "OperationalError":
         return None
+    if connection.vendor == "sqlite" and not _is_there(Path(place)):
+        return (
+            f"There is no installation: the database {place} does not exist. Correct BEATKEEPER_STATE; or "
+            "make a new one there: python3 manage.py up, or python3 manage.py migrate, which starts nothing."
+        )
     if connection.vendor == "sqlite":
         return (
             f"The database {place} cannot be used: {reason}. Look at the directory's rights and the "
@@ -63,6 +69,17 @@ def _explain_database(error: DatabaseError) -> str | None:
         f"The database {place} does not answer: {reason.rstrip('.')}. "
         "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Also where it is not ours to see: then its rights are what is wrong."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _place(settings: dict[str, Any]) -> str:

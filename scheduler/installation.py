@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -58,18 +58,29 @@ def migrate() -> None:
     if not _is_behind():
         return
     print("Preparing the database.", flush=True)
-    _keep_private()
     with _one_host_at_a_time():
         call_command("migrate", interactive=False, verbosity=0)
 
 
-def _keep_private() -> None:
-    """SQLite makes its file, and those beside it, as the umask says: it holds output and password hashes."""
-    if connection.vendor == "sqlite":
-        connection.close()
-        path = Path(connection.settings_dict["NAME"])
+def make_database_file(alias: str = DEFAULT_DB_ALIAS) -> None:
+    """SQLite makes its file as the umask says, and there are output and password hashes in it: 0600.
+
+    Those that SQLite puts beside it take its mode. Raises CommandError where the directory is not writable.
+    """
+    database = connections[alias]
+    name = str(database.settings_dict["NAME"])
+    if database.vendor != "sqlite" or name.startswith(("file:", ":memory:")):
+        return
+    path = Path(name)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         path.chmod(0o600)
+    except OSError as error:
+        raise CommandError(
+            f"The database {path} cannot be written: {error.strerror}. Make it and its directory writable, "
+            "or name another directory with --state DIR or BEATKEEPER_STATE."
+        ) from error
 
 
 def _is_behind() -> bool:

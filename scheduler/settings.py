@@ -20,7 +20,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("BEATKEEPER_STATE") or BASE_DIR / "var").absolute()
 
 DEBUG = env.flag("BEATKEEPER_DEBUG", default=False)
-SECRET_KEY = os.environ.get("SECRET_KEY") or env.stored_secret_key(STATE_DIR / "secret_key")
+SECRET_KEY = os.environ.get("SECRET_KEY") or env.stored_secret_key(STATE_DIR)
 
 # Host names that the admin answers to, comma separated. Loopback only, until somebody decides otherwise.
 ALLOWED_HOSTS = env.words("BEATKEEPER_ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from amqp.exceptions import NotFound, PreconditionFailed
@@ -31,6 +32,14 @@ class Fleet:
 
 def look(fleet: Fleet) -> Iterator[Finding]:
     """Raises what the client raises where the broker cannot be reached."""
+    if (folder := _missing_folder()) is not None:  # a connection would make it
+        yield warning(
+            "broker.missing",
+            f"There is no directory of messages yet ({folder}).",
+            why="Nothing has been started with this state directory.",
+            do="Correct BEATKEEPER_STATE; or begin there: python3 manage.py up",
+        )
+        return
     with current_app.connection_for_write() as link:
         link.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
         yield ok("broker.reached", f"The broker answers: {name()}")
@@ -41,6 +50,12 @@ def look(fleet: Fleet) -> Iterator[Finding]:
             yield from _redis(link)
         if fleet.workers or fleet.beats:
             yield from _answers(link, fleet)
+
+
+def _missing_folder() -> str | None:
+    """Where the broker is a directory of files that nobody has made yet."""
+    folder = (current_app.conf.broker_transport_options or {}).get("folder")
+    return str(folder) if folder and not Path(folder).is_dir() else None
 
 
 def name() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, ProgrammingError, connection
@@ -19,7 +21,7 @@ def test_a_wrong_setting_is_said_as_it_is() -> None:
         ("database is locked", "End that process"),
         ("attempt to write a readonly database", "Make the file and its directory writable"),
         ("no such table: schedules_run", "manage.py migrate"),
-        ("unable to open database file", "--state DIR"),
+        ("unable to open database file", "manage.py up"),
     ],
 )
 def test_each_fault_of_sqlite_has_its_advice(
@@ -33,6 +35,15 @@ def test_each_fault_of_sqlite_has_its_advice(
     assert sentence is not None
     assert advice in sentence
     assert "/state/beatkeeper.sqlite3" in sentence
+
+
+def test_a_database_that_is_there_and_cannot_be_opened_is_no_missing_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(connection, "vendor", "sqlite")
+    monkeypatch.setitem(connection.settings_dict, "NAME", tmp_path)
+
+    assert "--state DIR" in (explain(OperationalError("unable to open database file")) or "")
 
 
 @pytest.mark.parametrize(

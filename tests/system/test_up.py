@@ -81,6 +81,29 @@ PING = (
 )
 
 
+MAKE = (
+    "from schedules import catalog; from schedules.models import Schedule\n"
+    "catalog.save(Schedule(name='report', command='true', queue='big jobs'), by='tests')"
+)
+
+
+def test_a_queue_is_served_from_when_a_schedule_names_it(tmp_path: Path) -> None:
+    """In the admin or elsewhere, while everything runs."""
+    with Installation(tmp_path, BEATKEEPER_QUEUES="unused,big jobs") as installation:
+        installation.start()
+        installation.wait_until_ready()
+        assert "big jobs" not in installation.explain()
+
+        assert installation.run("shell", "-c", MAKE).returncode == 0
+        done = installation.run("run_now", "report", "--wait")
+
+        assert done.returncode == 0, done.stdout + installation.explain()
+        assert 'A schedule names the queue "big jobs": queue-2' in "\n".join(installation.lines)
+        assert "queue-1" not in "\n".join(installation.lines)
+        assert installation.stop()[0] == 0
+        assert installation.pids() == []
+
+
 def test_a_port_in_use_is_one_clear_error(installation: Installation) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", installation.port))
