@@ -18,16 +18,47 @@ _REDIRECTIONS = re.compile(r"\d*[<>&]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _PLAIN_WORD = re.compile(r"[a-z][a-z0-9:_-]{1,30}")
 _UNREADABLE = re.compile(r"[^\w.:+@-]+")
-_RESERVED = frozenset(("!", "{", "if", "then", "else", "elif", "while", "until", "do", "time"))
+_RESERVED = frozenset(("!", "{", "then", "else", "do", "time"))
+_CONDITIONS = frozenset(("if", "elif", "while", "until", "for", "case", "select", "function"))
 _PREPARATIONS = frozenset(
     (
         *("cd", "test", "[", "[[", "export", "set", "ulimit", "umask", ".", "source", "sleep", "command"),
-        *("read", ":", "true", "fi", "done", "}"),
+        *(
+            "read",
+            ":",
+            "true",
+            "false",
+            "fi",
+            "done",
+            "esac",
+            "}",
+            "exit",
+            "return",
+            "trap",
+            "shopt",
+            "unset",
+        ),
+        *("pushd", "popd", "mkdir", "date", "grep", "egrep", "pgrep", "which", "type", "hash", "wait"),
     )
 )
 """What stands before the program that a line is about, or around it."""
-_INTERPRETER = re.compile(r"(?:python|perl|ruby|php|node|bash|dash|zsh|ksh|sh|java)[0-9.]*")
-_SCRIPT_SUFFIXES = frozenset((".sh", ".bash", ".py", ".pl", ".rb", ".php", ".js", ".jar"))
+_INTERPRETER = re.compile(
+    r"(?:python|pypy|perl|ruby|php|node|nodejs|bash|dash|zsh|ksh|ash|sh|java|Rscript|osascript|lua|tclsh|expect)[0-9.]*"
+)
+_LANGUAGE = re.compile(r"[A-Za-z]+")
+_SCRIPT_SUFFIXES = frozenset((".sh", ".bash", ".py", ".pl", ".rb", ".php", ".js", ".ts", ".jar", ".R"))
+_VALUED_OPTIONS = {
+    "php": frozenset(("-d", "-c", "-z")),
+    "python": frozenset(("-W", "-X")),
+    "perl": frozenset(("-I",)),
+    "ruby": frozenset(("-I", "-C")),
+    "node": frozenset(("-r", "--require", "--import", "--loader", "--env-file")),
+    "java": frozenset(("-cp", "-classpath", "--class-path")),
+}
+"""Options of interpreters whose value is the next word."""
+_BACKTICKS = re.compile(r"`[^`]*`")
+_WAIT = re.compile(r"\bsleep\b.*\brand")
+"""In code that Perl or Python is given in the line."""
 # Programs that run another one: their options that take a value, and how many words come before it.
 _WRAPPERS: dict[str, tuple[str, int]] = {
     "exec": ("a", 0),
@@ -42,9 +73,21 @@ _WRAPPERS: dict[str, tuple[str, int]] = {
     "setsid": ("", 0),
     "stdbuf": ("ioe", 0),
     "chronic": ("", 0),
+    "cronic": ("", 0),
+    "systemd-cat": ("tp", 0),
+    "xvfb-run": ("snepf", 0),
+    "caffeinate": ("tw", 0),
+    "busybox": ("", 0),
     "timeout": ("ks", 1),
     "flock": ("wEx", 1),
 }
+_RUNNERS = frozenset(
+    (
+        *(("bundle", "exec"), ("rbenv", "exec"), ("pipenv", "run"), ("poetry", "run"), ("uv", "run")),
+        *(("pdm", "run"), ("hatch", "run"), ("npm", "exec"), ("pnpm", "exec"), ("yarn", "exec")),
+    )
+)
+"""The same in two words."""
 _COMMAND_OPTION = re.compile(r"-[a-z]*c")
 _DEEPEST = 4
 _PRINTERS = frozenset(("echo", "printf"))
@@ -90,19 +133,48 @@ def _numbered(wanted: str, number: int) -> str:
 
 
 def _readable(text: str) -> str:
-    return _UNREADABLE.sub("-", text).strip("-.")
+    return _UNREADABLE.sub("-", text).strip("-.@:+")
 
 
 def _subject(command: str, *, depth: int) -> str:
     """The name of the first program that does something, with the word that says what."""
-    parts = [_without_prefixes(part) for part in _simple_commands(_words(command))]
+    parts = [_without_prefixes(part) for part in _simple_commands(_words(_without_substitutions(command)))]
     parts = [part for part in parts if part]
-    doing = [part for part in parts if part[0] not in _PREPARATIONS]
-    chosen = (doing or parts or [[""]])[0]
+    doing = [part for part in parts if not _is_preparation(part)]
+    working = [part for part in doing if _base(part[0]) not in _PRINTERS]
+    chosen = (working or doing or parts or [[""]])[0]
     inner = _inner_command(chosen)
     if inner and depth < _DEEPEST:
         return _subject(inner, depth=depth + 1)
     return _program_and_verb(chosen)
+
+
+def _is_preparation(words: Sequence[str]) -> bool:
+    program = _base(words[0])
+    is_waiting = program.startswith(("perl", "python")) and any(map(_WAIT.search, words[1:]))
+    return is_waiting or program in _PREPARATIONS or program in _CONDITIONS
+
+
+def _base(word: str) -> str:
+    """The program without its directories; the dot that reads a file in has none."""
+    return PurePosixPath(word).name or word
+
+
+def _without_substitutions(command: str) -> str:
+    """`$( ... )` and backticks are other commands' output: a name is not made of it."""
+    kept: list[str] = []
+    depth, at = 0, 0
+    while at < len(command):
+        if command.startswith("$(", at):
+            depth, at = depth + 1, at + 2
+        elif depth and command[at] in "()":
+            depth += 1 if command[at] == "(" else -1
+            at += 1
+        else:
+            if not depth:
+                kept.append(command[at])
+            at += 1
+    return _BACKTICKS.sub("", "".join(kept)) if not depth else command
 
 
 def _words(command: str) -> list[str]:
@@ -123,6 +195,8 @@ def _simple_commands(words: Sequence[str]) -> Iterator[list[str]]:
             skip = False
         elif _REDIRECTIONS.fullmatch(word) and set(word) & set("<>"):
             skip = True
+            if current and current[-1].isdigit():  # the descriptor of 2>file is a word of its own here
+                current.pop()
         elif word and set(word) <= set(_SEPARATORS):
             yield current
             current = []
@@ -139,6 +213,8 @@ def _without_prefixes(words: list[str]) -> list[str]:
             words = words[1:]
         elif first in _WRAPPERS and (rest := _behind_wrapper(words[1:], *_WRAPPERS[first])):
             words = rest
+        elif (first, *words[1:2]) in _RUNNERS and len(words) > 2:
+            words = words[2:]
         else:
             return words
     return words
@@ -185,7 +261,10 @@ def _first_words(arguments: Sequence[str]) -> list[str]:
 
 def _script(program: str, arguments: list[str]) -> tuple[str, list[str]]:
     """The script or module that an interpreter is given, with what follows it."""
+    valued = _VALUED_OPTIONS.get(_LANGUAGE.match(program)[0].removesuffix("js"), frozenset())  # type: ignore[index]
     for position, word in enumerate(arguments):
+        if position and arguments[position - 1] in valued:
+            continue
         if not word.startswith("-"):
             return PurePosixPath(word).name, arguments[position + 1 :]
         if word in ("-c", "-e", "-r"):
