@@ -20,7 +20,8 @@ from schedules.errors import CrontabRefused
 from schedules.importing.files import facts_of, is_pipe, read_content, read_standard_input
 from schedules.importing.values import Reading, Remark, Source, Sources
 from schedules.rules.crontab.lines import Format
-from schedules.rules.crontab.places import Place, ignored_name, ignored_spool_name, why_ignored
+from schedules.rules.crontab.places import Place, name_complaint, why_ignored
+from schedules.rules.crontab.refusals import no_text_complaint
 
 __all__ = ["Accounts", "Reading", "Remark", "Source", "Sources", "own_account", "read"]
 
@@ -42,8 +43,8 @@ _READ_AS = {
 _NOTHING_USABLE = "there is no crontab in it that {daemon} would read, so there is nothing to import"
 
 LONGEST_LABEL = 255
-_LOOKED_AT = 1024
-"""Bytes. A NUL among the first ones means that the file is no text."""
+_SPOOLS_ENDS = (("cron", "crontabs"), ("spool", "cron"), ("etc", "crontabs"))
+"""The last two names of a spool's path, wherever a copy of it lies; the last one is BusyBox's."""
 
 
 def read(paths: Sequence[str], reading: Reading) -> Sources:
@@ -106,7 +107,7 @@ def _read_pipe(path: str, shown: str, reading: Reading, sources: Sources) -> Non
 def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
     place = Path(os.path.realpath(path.parent)) / path.name
     format, account, where = reading.format, reading.account, None
-    prefix = path.name if place.parent.name == SYSTEM_DIRECTORY.name else ""  # as where the folder is read
+    prefix = path.name if _is_of_a_set(place) else ""  # as where the folder is read
     if place == SYSTEM_CRONTAB or place.parent == SYSTEM_DIRECTORY:
         where = Place.SYSTEM
         if format is None:
@@ -135,6 +136,11 @@ def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
         is_dormant=bool(why),
         is_crons_own=where is Place.SYSTEM,
     )
+
+
+def _is_of_a_set(path: Path) -> bool:
+    """Whether the path is one of a cron.d or of a spool, perhaps in a copy."""
+    return path.parent.name == SYSTEM_DIRECTORY.name or path.parent.parts[-2:] in _SPOOLS_ENDS
 
 
 def _read_directory(folder: Path, reading: Reading, sources: Sources) -> None:
@@ -205,12 +211,14 @@ def _read_member(path: Path, where: Place, reading: Reading, sources: Sources, *
 
 
 def _name_complaint(path: Path, where: Place, reading: Reading) -> str:
-    if where is Place.SYSTEM:
-        return "" if path == SYSTEM_CRONTAB else ignored_name(path.name, reading.daemon) or ""
-    hidden = ignored_spool_name(path.name, reading.daemon)
-    if hidden is None and path.name not in Accounts():
-        return f'there is no account "{path.name}" here, so cron ignores its crontab'
-    return hidden or ""
+    if path == SYSTEM_CRONTAB:
+        return ""
+    complaint = name_complaint(path.name, where, reading.daemon)
+    if complaint:
+        return f"{reading.daemon} ignores it: {complaint}"
+    if where is Place.SPOOL and path.name not in Accounts():
+        return "there is no account of this name here, so cron ignores its crontab"
+    return ""
 
 
 def _facts_complaint(path: Path, where: Place, reading: Reading) -> str:
@@ -275,8 +283,9 @@ def printable_path(path: str) -> str:
 
 
 def _add(sources: Sources, source: Source) -> None:
-    if b"\0" in source.text[:_LOOKED_AT]:
-        _refuse(sources, source.file, "it is a binary file, not a crontab")
+    complaint = no_text_complaint(source.text)
+    if complaint:
+        _refuse(sources, source.file, complaint)
         return
     sources.found.append(source)
 

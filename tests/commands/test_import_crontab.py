@@ -299,6 +299,8 @@ def test_names_do_not_collide_with_those_in_use(call, crontab):
     ("options", "sentence"),
     [
         (("--timezone", "Europe/Berln"), "did you mean Europe/Berlin"),
+        (("--timezone", "localtime"), "no IANA name"),
+        (("--timezone", "right/Europe/Berlin"), "leap seconds"),
         (("--retry-policy", "nope"), "There are: patient."),
         (("--queue", "nope"), 'No worker knows a queue "nope"'),
         (("--format", "system", "--account", "root"), "each line names its account"),

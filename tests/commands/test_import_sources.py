@@ -106,6 +106,29 @@ def test_a_file_of_cron_d_gives_the_same_names_however_it_was_named(call, tmp_pa
     assert Schedule.objects.get().name == "shop-report"
 
 
+@pytest.mark.parametrize("place", ["var/spool/cron/crontabs", "var/spool/cron", "etc/crontabs"])
+@pytest.mark.parametrize("named", [".", "root"])
+def test_a_file_of_a_spool_gives_the_same_names_however_it_was_named(call, tmp_path, place, named):
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    (folder / "root").write_text("0 5 * * * /opt/report\n")
+
+    call("import_crontab", folder / named, *(["--spool"] if named == "." else ["--account", "root"]))
+
+    assert Schedule.objects.get().name == "root-report"
+
+
+def test_names_that_cron_ignores_are_told_together(call, tmp_path):
+    (tmp_path / "web").write_text("0 5 * * * root /opt/clean\n")
+    for name in ("web.dpkg-old", "web.bak", "README.md"):
+        (tmp_path / name).write_text("0 6 * * * root /opt/clean\n")
+
+    result = call("import_crontab", tmp_path, "--dry-run")
+
+    assert result.out.count("may hold only ASCII letters") == 1
+    assert all(f"    {tmp_path}/{name}\n" in result.out for name in ("web.dpkg-old", "web.bak", "README.md"))
+
+
 @pytest.mark.parametrize("named", [".", "shop"])
 @pytest.mark.parametrize(("dialect", "ignored"), [("cron", "the file"), ("cronie", "the line")])
 def test_a_line_of_cron_d_without_an_account_is_told_to_name_one(
@@ -162,7 +185,9 @@ def test_spool_directory_runs_each_file_as_its_account(call, tmp_path):
     result = call("import_crontab", tmp_path, "--format", "user", "--json")
 
     assert Schedule.objects.get().run_as == "root"
-    assert 'no account "no-such-account"' in reasons(result.json["warnings"])
+    [left_out] = [it for it in result.json["warnings"] if it["kind"] == "left-out"]
+    assert left_out["file"].endswith("/no-such-account")
+    assert "no account of this name" in left_out["reason"]
 
 
 def test_account_beside_a_spool_directory_is_a_usage_error(call, tmp_path):
@@ -283,6 +308,11 @@ def test_account_other_than_ones_own_needs_a_worker_with_its_rights(call, cronta
     ("content", "reason"),
     [
         (b"\x7fELF\x00\x00\x01", "binary file"),
+        ("0 5 * * * /opt/x\r\n".encode("utf-16"), "iconv -f UTF-16"),
+        ("0 5 * * * /opt/x\n".encode("utf-16-le"), "iconv -f UTF-16"),
+        ("0 5 * * * /opt/x\n".encode("utf-16-be"), "iconv -f UTF-16"),
+        (b"0 5 * * * /opt/x\n0 6 * * * /opt/\0y\n", "the line holds a NUL byte"),
+        (b"0 5 * * * /opt/x\n\0\0\0\n", "the line holds a NUL byte"),
         (b"* * * * * true", "missing newline"),
         (b"0 5 * * * true\n" * 10_001, "more than 10,000 lines"),
     ],
@@ -293,6 +323,13 @@ def test_what_is_no_crontab_is_refused_with_the_reason(call, crontab, content, r
     assert result.status == 1
     assert reason in reasons(result.json["refused"])
     assert not Schedule.objects.exists()
+
+
+def test_nul_byte_in_a_comment_is_passed_over_as_by_cron(call, crontab):
+    result = call("import_crontab", crontab(b"# \0 what\0 ever\n0 5 * * * /opt/report\n"), "--json")
+
+    assert (result.status, Schedule.objects.get().command) == (0, "/opt/report")
+    assert call("export_crontab", "--source", Schedule.objects.get().source).out.startswith("# \0 what")
 
 
 def test_missing_file_empty_directory_and_run_parts_directory_are_refused(call, tmp_path):

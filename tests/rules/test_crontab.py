@@ -422,3 +422,56 @@ def test_the_example_files_are_flawless(name, format, jobs):
     assert crontab.errors == crontab.warnings == ()
     assert len(crontab.jobs) == jobs
     assert looks_like(content) == format
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("{{ cron_time.daily }} root /opt/x", '"{{ cron_time.daily }}" stands where the time belongs'),
+        ("{% for job in jobs %}", "this is a template"),
+        ("${CRON_SCHEDULE} /opt/x", '"${CRON_SCHEDULE}" stands'),
+        ("$MINUTE $HOUR * * * /opt/x", '"$MINUTE" stands'),
+        ("@INTERVAL@ /opt/x", '"@INTERVAL@" stands'),
+        ("5 <%= @hour %> * * * /opt/x", '"<%= @hour %>" stands'),
+        ("<minute> 5 * * * /opt/x", '"<minute>" stands'),
+        ("0 5 * * __DAYS__ /opt/x", '"__DAYS__" stands'),
+        ("// access with crontab -e", 'a comment begins with "#"'),
+        ("-----------------------", 'a comment begins with "#"'),
+        ("; nightly", 'a comment begins with "#"'),
+        ("@every 5m /opt/x", "@every is known to schedulers written in Go"),
+        ("@every_minute /opt/x", "FreeBSD"),
+        ("@Daily /opt/x", "in small letters: @daily"),
+        ("@REBOOT /opt/x", "in small letters: @reboot"),
+        ("H/15 * * * * /opt/x", "Jenkins"),
+        ("5 H(0-7) * * * /opt/x", "Jenkins"),
+        ("0 0 ? * * /opt/x", "Quartz"),
+        ("~ 3 * * * /opt/x", "--dialect cronie"),
+    ],
+)
+def test_refusal_says_what_the_author_may_have_had_in_mind(line, hint):
+    (error,) = parse(f"{line}\n").errors
+
+    assert error.reason.startswith("bad ")
+    assert hint in error.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0 5 * * $HOME/bin/x",
+        "0 5 * $GET http://x",
+        "61 * * * * docker ps --format {{.ID}}",
+        "0 5 * * monday x",
+    ],
+)
+def test_what_follows_the_time_is_no_placeholder(line):
+    (error,) = parse(f"{line}\n").errors
+
+    assert "template" not in error.reason
+
+
+def test_line_below_a_backslash_is_refused_as_the_continuation_that_it_was_meant_to_be():
+    crontab = parse("@daily cd /srv && \\\n  ./report\n")
+
+    assert [(error.line, "no continuation lines" in error.reason) for error in crontab.errors] == [(2, True)]
+    assert "continuation" not in parse("# C:\\\n./report\n").errors[0].reason

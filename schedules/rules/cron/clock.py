@@ -12,6 +12,7 @@ A person may choose otherwise: `Gap` and `Repeat`. Nothing here knows of express
 """
 
 import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ _CHUNK = 2**25
 _STRIDE = 5 * 86_400
 # A repeated hour that straddles two chunks is remembered by beginning each chunk a day early.
 _RUN_IN = 86_400
+_NO_ZONE = re.compile(r"(?:localtime|posixrules|Factory)\Z|(?:right|posix)/")
+"""What lies beside the zones in their directory: copies, links, and zones that count leap seconds."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = int((datetime(2, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
 _LATEST = int((datetime(9998, 1, 1, tzinfo=UTC) - EPOCH).total_seconds())
@@ -112,6 +115,8 @@ def stretches(timezone: str, start: int, stop: int) -> Iterator[Stretch]:
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
     """The zone of that IANA name; raises TimingError that suggests similar names."""
+    if _NO_ZONE.match(str(name)):
+        raise TimingError(_unnamed_zone(name))
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError):
@@ -137,6 +142,13 @@ def repeat_named(name: str) -> Repeat | None:
     except ValueError:
         known = ", ".join(Repeat)
         raise InvalidSchedule(f'repeat policy "{name}" is not known; known are: {known}') from None
+
+
+def _unnamed_zone(name: str) -> str:
+    return (
+        f'"{name}" is a file of this machine\'s zone data and no IANA name: it means another zone on another '
+        "machine, or counts leap seconds. Use a name such as Europe/Berlin"
+    )
 
 
 def _unknown_zone(name: str) -> str:

@@ -172,7 +172,7 @@ class _Reader:
             text, format=self.format, accounts=self.accounts, grammar=self.grammar, account=self.account
         )
         if isinstance(job, BadJob):
-            return self._refuse(number, why_bad(text, setting, job))
+            return self._refuse(number, why_bad(text, setting, job, is_continued=self._is_continued()))
         complaint = _zone_complaint(self._zone())
         if complaint:
             return self._refuse(number, complaint)
@@ -232,6 +232,11 @@ class _Reader:
         if not self.grammar.has_zones:
             return ""
         return self.settings.get("CRON_TZ", ("", ""))[1].removeprefix(":")
+
+    def _is_continued(self) -> bool:
+        """Whether somebody meant the last line to go on in the one that is read now."""
+        above = self.lines[-1] if self.lines else None
+        return above is not None and above.kind is not LineKind.COMMENT and above.raw.endswith("\\\n")
 
     def _is_anacrontab(self) -> bool:
         return is_anacrontab(

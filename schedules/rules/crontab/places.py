@@ -43,22 +43,29 @@ class Facts:
 
 def ignored_name(name: str, daemon: Daemon = Daemon.CRON) -> str | None:
     """Why the daemon ignores a file of this name in /etc/cron.d; None if it reads the file."""
-    if daemon is Daemon.CRONIE:
-        return _leftover(name)
-    if _CRON_D_NAME.fullmatch(name):
-        return None
-    strange = next((character for character in name if not _CRON_D_NAME.match(character)), "")
-    return (
-        f'cron ignores "{name}": the name of a file in /etc/cron.d may hold only ASCII letters, '
-        f'digits, "_" and "-"' + (f', not "{strange}"' if strange else "")
-    )
+    complaint = name_complaint(name, Place.SYSTEM, daemon)
+    return f'{daemon} ignores "{name}": {complaint}' if complaint else None
 
 
 def ignored_spool_name(name: str, daemon: Daemon = Daemon.CRON) -> str | None:
     """The same for a spool of users' crontabs, where any name is an account but for hidden files."""
+    complaint = name_complaint(name, Place.SPOOL, daemon)
+    return f'{daemon} ignores "{name}": {complaint}' if complaint else None
+
+
+def name_complaint(name: str, place: Place, daemon: Daemon) -> str:
+    """What is wrong with the name, in words that are the same for all names of a sort; "" if nothing is."""
     if daemon is Daemon.CRONIE:
-        return _leftover(name)
-    return f'cron ignores "{name}": its name begins with a dot' if name.startswith(".") else None
+        is_left_over = name.startswith((".", "#")) or name.endswith(_LEFTOVERS)
+        return "it is the name of a hidden or left-over file" if is_left_over else ""
+    if place is Place.SPOOL:
+        return "its name begins with a dot" if name.startswith(".") else ""
+    if _CRON_D_NAME.fullmatch(name):
+        return ""
+    strange = next((character for character in name if not _CRON_D_NAME.match(character)), "")
+    return 'the name of a file in /etc/cron.d may hold only ASCII letters, digits, "_" and "-"' + (
+        f', not "{strange}"' if strange else ""
+    )
 
 
 def why_ignored(place: Place, daemon: Daemon, facts: Facts) -> str:
@@ -67,12 +74,6 @@ def why_ignored(place: Place, daemon: Daemon, facts: Facts) -> str:
         if is_broken(facts):
             return reason
     return ""
-
-
-def _leftover(name: str) -> str | None:
-    if name.startswith((".", "#")) or name.endswith(_LEFTOVERS):
-        return f'cronie ignores "{name}": it is the name of a hidden or left-over file'
-    return None
 
 
 Rule = tuple[Callable[[Facts], bool], str]
