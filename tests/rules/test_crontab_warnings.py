@@ -47,6 +47,27 @@ def warnings(text: str, format: str = "user", accounts: tuple[str, ...] = ()) ->
         ("RANDOM_DELAY=5\n@daily x", "--dialect cronie"),
         ("START_HOURS_RANGE=3-22\n@daily x", "anacron"),
         ("LOGNAME=joe\n@daily x", "no effect"),
+        ("@daily # /opt/x", "a comment of the shell"),
+        ("@daily source /etc/profile; x", "(source)"),
+        ("@daily [[ -f /a ]] && x", "([[)"),
+        ("@daily x &>> /var/log/x", "(&>>)"),
+        ("@daily x |& tee log", "(|&)"),
+        ("@daily diff <(sort a) b", "(<()"),
+        ("@daily cat <<< a", "(<<<)"),
+        ("@daily for i in {1..5}; do x; done", "({1..5})"),
+        ("@daily if [ -f a ]; then source a; fi", "(source)"),
+        ("@daily source a", "SHELL=/bin/bash above the line"),
+        ("@daily -n sh /etc/daily", "(-n)"),
+        ("*/5 * * * * ubuntu /usr/bin/python a.py", "--format system"),
+        ("*/5 * * * * ada /opt/a --log /home/ada/log", "--format system"),
+        ("SHELL=bash\n@daily x", "does not search for it"),
+        ("SHELL=$SHELL\n@daily x", "does not search for it"),
+        ("SHELL=/bin/bash -l\n@daily x", "options included"),
+        ("SHELL=/usr/sbin/nologin\n@daily x", "runs no commands"),
+        ("HOME=~\n@daily x", "HOME is no absolute path"),
+        ('HOME=""\n@daily x', "HOME is no absolute path"),
+        ("PATH=$PATH:/usr/local/bin\n@daily x", "neither /bin nor /usr/bin"),
+        ('PATH=""\n@daily x', "neither /bin nor /usr/bin"),
         ("PATH=$HOME/bin:/bin\n@daily x", "expands nothing"),
         ("PATH=~/bin:/bin\n@daily x", "expands nothing"),
         ("PATH=/bin:~/bin\n@daily x", "expands nothing"),
@@ -90,6 +111,21 @@ def test_a_line_is_warned_about(line, hint):
         "LIST=1 2 3 4 5 6\n@daily x",
         "GLOB=*.txt\n@daily x",
         "COLOUR=#fff\n@daily x",
+        "SHELL=/bin/bash\n@daily [[ -f a ]] && source b &>> /var/log/x",
+        "SHELL=/bin/zsh\n@daily diff <(sort a) b",
+        "@daily bash -c 'source a; [[ b ]]'",
+        '@daily echo "use source, <(this) or {1..5}"',
+        "@daily . /etc/profile; resource a --source b",
+        "@daily echo $((1<(2)))",
+        "@daily x 2>&1 | tee a >> b 2>&1",
+        "@daily x # [[ or source y",
+        "@daily echo \\<( x",
+        "@daily awk {print} a",
+        "@daily x -n 5",
+        "PATH=/usr/local/bin:/usr/bin/\n@daily x",
+        "PATH=/opt/x:/bin\n@daily x",
+        "HOME=/\n@daily x",
+        "@daily rsync /home/ada/a /home/ada/b",
     ],
 )
 def test_a_good_line_is_not_warned_about(line):
@@ -147,3 +183,7 @@ def test_warnings_come_in_the_order_of_the_lines():
     found = warnings("@daily x\r\nTZ=UTC\n@daily\nA=1\n")
 
     assert [number for number, _ in found] == [1, 2, 3, 4]
+
+
+def test_what_only_bash_understands_is_no_matter_of_cronies_machines_where_sh_is_bash():
+    assert parse("@daily [[ -f a ]] && x\n", dialect="cronie").warnings == ()

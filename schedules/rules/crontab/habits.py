@@ -21,7 +21,14 @@ _DISCARDED = re.compile(
 )
 _FLOCK = re.compile(_PROGRAM + r"flock\s")
 _TIMEOUT = re.compile(_PROGRAM + r"timeout\s+(?:-|[0-9])")
-_RANDOM_SLEEP = re.compile(r"(?:^|[;&|({])\s*(?:/[\w/.-]*/)?sleep\s+[\"']?(?:\$\{?RANDOM|\$\(|`|\$\[)")
+_RANDOM_SLEEP = re.compile(
+    r"""(?:^|[;&|({])\s*(?:/[\w/.-]*/)?
+        (?: sleep\s+["']?(?:\$\{?RANDOM|\$\(|`|\$\[)
+          | (?:perl|python[0-9.]*)\s+-[ce]\s+["'].*?\bsleep\b.*?\brand )""",
+    re.VERBOSE,
+)
+_BACKGROUND = re.compile(r"(?<![&>|<\\])&(?:\s*|(?:\s*[0-9]|\s+)>>?\s*[\w./-]+\s*)$")
+"""Also where a redirection of nothing follows: in `x &2>/dev/null` the 2 belongs to a new command."""
 _RANDOM = re.compile(r"\bRANDOM\b")
 _ANACRON = re.compile(r"/anacron\b|/0anacron\b")
 _RUN_PARTS = re.compile(r"\brun-parts\s")
@@ -50,6 +57,13 @@ def habit_warnings(command: str, shell: str) -> Iterator[Problem]:
             "timeout ends the command. The timeout of the schedule does so too, ends everything that "
             "the command started, and is recorded as what it is",
             "timeout",
+        )
+    if _BACKGROUND.search(command):
+        yield Problem(
+            0,
+            'the "&" at its end puts the command into the background: the run ends at once, as succeeded, '
+            'whatever becomes of the work. Without the "&" the run lasts as long, and knows how it ended',
+            "background",
         )
     if _RANDOM_SLEEP.search(command):
         yield from _random_sleep(command, shell)

@@ -5,6 +5,7 @@ Jobs are in `crontab.warnings`. Called by `crontab.parse`.
 
 import re
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from schedules.errors import CronError
 from schedules.rules import cron
@@ -40,6 +41,10 @@ _WITHOUT_EFFECT_IN_CRON = {
 }
 
 
+_RUNS_NOTHING = frozenset(("false", "nologin", "true"))
+_USUAL_DIRECTORIES = frozenset(("/bin", "/usr/bin"))
+
+
 def setting_warnings(setting: Setting, text: str, grammar: Grammar) -> Iterator[Problem]:
     """Warnings on one setting, their line not yet filled in.
 
@@ -60,6 +65,7 @@ def setting_warnings(setting: Setting, text: str, grammar: Grammar) -> Iterator[
         yield from _effect_warnings(setting, grammar)
     yield from _name_warnings(setting)
     yield from _value_warnings(setting)
+    yield from _place_warnings(setting)
 
 
 def idle_setting_warning(setting: Setting) -> Problem:
@@ -103,6 +109,41 @@ def _value_warnings(setting: Setting) -> Iterator[Problem]:
         yield Problem(0, reason, "no-expansion", setting.name)
     if " #" in setting.value:
         yield Problem(0, 'the text after "#" belongs to the value', "hash-in-value", setting.name)
+
+
+def _place_warnings(setting: Setting) -> Iterator[Problem]:
+    """Values with which no job below can do its work, whatever machine it is."""
+    if setting.name == "SHELL" and (why := _why_no_shell(setting.value)):
+        yield Problem(0, f"no job below can start: {why}. Write SHELL=/bin/bash", "shell", setting.value)
+    elif setting.name == "HOME" and not setting.value.startswith("/"):
+        yield Problem(
+            0,
+            "HOME is no absolute path: cron cannot change to it, so the commands start in another directory. "
+            "Write it in full",
+            "home",
+            setting.value,
+        )
+    elif setting.name == "PATH" and not _USUAL_DIRECTORIES & _directories(setting.value):
+        yield Problem(
+            0,
+            "PATH holds neither /bin nor /usr/bin, so the commands below find programs such as date or rm by "
+            "their full path only. Write all directories; cron adds none",
+            "path",
+        )
+
+
+def _why_no_shell(value: str) -> str:
+    if not value.startswith("/"):
+        return "cron starts SHELL as it is written and does not search for it"
+    if " " in value:
+        return "cron takes the whole of SHELL for the name of a program, options included"
+    if PurePosixPath(value).name in _RUNS_NOTHING:
+        return "SHELL is a program that runs no commands"
+    return ""
+
+
+def _directories(path: str) -> set[str]:
+    return {entry.rstrip("/") for entry in path.split(":")}
 
 
 def _hides_a_job(value: str) -> bool:

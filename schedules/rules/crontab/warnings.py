@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 
 from schedules.rules import cron
+from schedules.rules.crontab.bashisms import bash_only
 from schedules.rules.crontab.grammar import Daemon, Grammar
 from schedules.rules.crontab.habits import habit_warnings
 from schedules.rules.crontab.jobs import REBOOT
@@ -17,9 +18,12 @@ from schedules.rules.crontab.lines import Format, JobText, Problem
 _END_OF_COMMAND = re.compile(r"[|;&]")
 _DATE = re.compile(r"\bdate\b")
 _TIME_FIELD = re.compile(r"[0-9*?,/-]+|(?:sun|mon|tue|wed|thu|fri|sat)(?:-\w{3})?", re.IGNORECASE)
+_OPTIONS = re.compile(r"\s*(-[nqs]{1,3})\s")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\$?")
 _NEVER_PROGRAMS = frozenset(("root", "nobody", "www-data"))
 _SYSTEM_ACCOUNTS = frozenset(("daemon", "apache", "nginx", "news", "postgres", "mysql", "backup"))
+_FIRST_ACCOUNTS = frozenset(("ubuntu", "ec2-user", "vagrant", "centos", "debian", "jenkins"))
+"""Accounts that images come with, and no programs."""
 _PROGRAMS = frozenset(("sync", "mail", "man"))
 """Names of accounts on most machines that are more often the program of a line."""
 _MOST_QUOTED = 60
@@ -38,6 +42,8 @@ def job_warnings(
     yield from _percent_warnings(job)
     yield from _option_warnings(job)
     yield from _format_warnings(job, format=format, accounts=accounts)
+    if grammar.daemon is Daemon.CRON:
+        yield from _debian_warnings(job.command, shell)
     yield from habit_warnings(job.command, shell)
 
 
@@ -47,7 +53,9 @@ def names_an_account(command: str, accounts: Collection[str]) -> bool:
     if len(words) < 2:
         return False
     account, program = words[:2]
-    is_account = account in _SYSTEM_ACCOUNTS or (account not in _PROGRAMS and account in accounts)
+    is_account = account in _SYSTEM_ACCOUNTS | _FIRST_ACCOUNTS or (
+        account not in _PROGRAMS and (account in accounts or f"/home/{account}/" in command)
+    )
     return account in _NEVER_PROGRAMS or (is_account and program.startswith("/"))
 
 
@@ -78,6 +86,13 @@ def _time_warnings(expression: str, grammar: Grammar) -> Iterator[Problem]:
 def _command_warnings(job: JobText) -> Iterator[Problem]:
     if not job.command.strip():
         yield Problem(0, "the command is empty: cron starts a shell that does nothing", "empty-command")
+    if job.command.lstrip().startswith("#"):
+        yield Problem(
+            0,
+            'the command is a comment of the shell, so the job does nothing. To switch a job off, put "#" '
+            "before its time",
+            "empty-command",
+        )
     if (job.command + (job.stdin or "")).rstrip("\n").endswith("\r"):
         yield Problem(
             0,
@@ -98,6 +113,28 @@ def _command_warnings(job: JobText) -> Iterator[Problem]:
             "cron has five time fields, none for seconds or years: it takes the sixth for the program to run",
             "sixth-field",
             f'runs "{first_word}"',
+        )
+
+
+def _debian_warnings(command: str, shell: str) -> Iterator[Problem]:
+    """What Debian's cron, and the /bin/sh beside it, do not know."""
+    strange = bash_only(command, shell)
+    if strange:
+        yield Problem(
+            0,
+            "only bash understands this. /bin/sh is dash on Debian and Ubuntu: there the command fails, or "
+            "does something else. Put SHELL=/bin/bash above the line",
+            "bash-only",
+            strange,
+        )
+    option = _OPTIONS.match(command)
+    if option:
+        yield Problem(
+            0,
+            "cronie and OpenBSD read what the command begins with as their own option; Debian's cron takes "
+            "it for the program. If the file is cronie's, import it with --dialect cronie",
+            "option",
+            option[1],
         )
 
 
