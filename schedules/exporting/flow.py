@@ -24,7 +24,7 @@ from schedules.querysets import database_now
 from schedules.rules import anacrontab, crontab
 from schedules.rules.cron.clock import zone
 from schedules.rules.crontab import Crontab, export
-from schedules.rules.crontab.grammar import CRON, grammar_of
+from schedules.rules.crontab.grammar import CRON, Grammar, grammar_of
 from schedules.rules.crontab.lines import Format, Job, LineKind
 from schedules.rules.crontab.sheet import Exported, Fate, Wanted
 from schedules.rules.definition import Mode
@@ -79,7 +79,7 @@ def export_source(name: str) -> Export:
         timezone=target.timezone,
         schedules=written.schedules,
         remarks=(
-            *_remarks_on_file(read, rows, placed),
+            *_remarks_on_file(read, rows, placed, target.grammar),
             *_remarks_on_policies(placed.values()),
             *_remarks_on_cut_overs(file.source, placed.values(), written.schedules),
         ),
@@ -174,10 +174,15 @@ def _is_storable(job: Job) -> bool:
     return len(job.expression) <= (Schedule._meta.get_field("cron").max_length or 0)
 
 
-def _remarks_on_file(read: Crontab, rows: Sequence[Schedule], placed: dict[int, Schedule]) -> Iterable[str]:
+def _remarks_on_file(
+    read: Crontab, rows: Sequence[Schedule], placed: dict[int, Schedule], grammar: Grammar
+) -> Iterable[str]:
     bad = [line.number for line in read.lines if line.kind is LineKind.BAD]
     if bad:
-        yield f"line {bad[0]} is bad, as it was at the import, and stays as it is"
+        why = (
+            ": cron ignores the whole file until it is corrected" if grammar.is_spoiled_by_a_bad_line else ""
+        )
+        yield f"line {bad[0]} is bad, as it was at the import, and stays as it is{why}"
     for job in read.jobs:
         if job.line not in placed and not _is_storable(job):
             yield f"line {job.line} could not be imported, and stays as it is"

@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 LONGEST = 80
 """Characters. Fits a column of a page and a line of a terminal."""
 
+_READ = 2000
+"""Characters of a command; what a line is about stands before."""
 _NAMELESS = "job"
 _SEPARATORS = "();|&"
 _REDIRECTIONS = re.compile(r"\d*[<>&]+")
@@ -57,7 +59,7 @@ _VALUED_OPTIONS = {
 }
 """Options of interpreters whose value is the next word."""
 _BACKTICKS = re.compile(r"`[^`]*`")
-_WAIT = re.compile(r"\bsleep\b.*\brand")
+_WAIT = re.compile(r"\bsleep\b.{0,60}\brand")
 """In code that Perl or Python is given in the line."""
 # Programs that run another one: their options that take a value, and how many words come before it.
 _WRAPPERS: dict[str, tuple[str, int]] = {
@@ -119,7 +121,7 @@ def name_for(command: str, *, title: str = "", prefixes: Sequence[str] = ()) -> 
     `title` is what the file calls the job, if it does. `prefixes` (the machine, the file or the account)
     come first, in that order, unless the name begins with them anyway.
     """
-    name = _readable(title or _subject(command, depth=0)) or _NAMELESS
+    name = _readable(title or _subject(command[:_READ], depth=0)) or _NAMELESS
     for given in reversed(prefixes):
         before = _readable(given)
         if before and not name.startswith(before):

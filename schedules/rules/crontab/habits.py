@@ -24,7 +24,7 @@ _TIMEOUT = re.compile(_PROGRAM + r"timeout\s+(?:-|[0-9])")
 _RANDOM_SLEEP = re.compile(
     r"""(?:^|[;&|({])\s*(?:/[\w/.-]*/)?
         (?: sleep\s+["']?(?:\$\{?RANDOM|\$\(|`|\$\[)
-          | (?:perl|python[0-9.]*)\s+-[ce]\s+["'].*?\bsleep\b.*?\brand )""",
+          | (?:perl|python[0-9.]*)\s+-[ce]\s+["'].{0,200}?\bsleep\b.{0,60}?\brand )""",
     re.VERBOSE,
 )
 _BACKGROUND = re.compile(r"(?<![&>|<\\])&(?:\s*|(?:\s*[0-9]|\s+)>>?\s*[\w./-]+\s*)$")

@@ -49,7 +49,7 @@ _PLACEHOLDER = re.compile(
 )
 """What Ansible, ERB, Puppet, autoconf, people and the shell put where a value belongs."""
 _LONGEST_PLACEHOLDER = 60
-_OTHER_COMMENT = re.compile(r"//|--|;|%[ \t%]|\*\*\*|===|REM\b|<!--")
+_OTHER_COMMENT = re.compile(r"/[/*]|\*/|\*[ \t]+[A-Za-z]+[ \t]+[A-Za-z]|--|;|%[ \t%]|\*\*\*|===|REM\b|<!--")
 """How comments and rules begin elsewhere; no time that cron takes begins so."""
 _FOREIGN_NAMES = (
     ("@every_minute", "@every_minute is known to FreeBSD's cron, not to this one; write * * * * *"),
@@ -65,7 +65,7 @@ _FOREIGN_FIELDS = (
         '"H" is known to Jenkins, not to cron. Write a number; the dialect "extended" of a schedule knows H',
     ),
     (
-        re.compile(r"(?:\S+[ \t]+){2,4}\?[ \t]"),
+        re.compile(r"(?:\S+[ \t]+){0,4}\?[ \t]"),
         'Quartz writes "?" where cron writes "*". Its lines also begin with the second, which cron has not',
     ),
     (
