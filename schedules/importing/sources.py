@@ -40,6 +40,10 @@ _READ_AS = {
     "users' crontabs needs --spool",
     Place.SPOOL: "read as a spool of users' crontabs, each named after its account",
 }
+_LIKE_CRON_D = (
+    "read as a system crontab (an account follows the time), like all files of a cron.d; for a user's, say "
+    "--format user"
+)
 _NOTHING_USABLE = "there is no crontab in it that {daemon} would read, so there is nothing to import"
 
 LONGEST_LABEL = 255
@@ -120,6 +124,9 @@ def _read_file(path: Path, reading: Reading, sources: Sources) -> None:
         if format is None and account is None:
             account = place.name
             _note(sources, path, f'read as the crontab of the account "{account}", because of its path')
+    elif format is None and account is None and place.parent.name == SYSTEM_DIRECTORY.name:
+        format = Format.SYSTEM
+        _note(sources, path, _LIKE_CRON_D)
     elif format is None and path.name == ANACRONTAB_NAME:
         format = Format.ANACRONTAB
         _note(sources, path, "read as anacron's table, because of its name")

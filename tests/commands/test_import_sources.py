@@ -101,9 +101,21 @@ def test_a_file_of_cron_d_gives_the_same_names_however_it_was_named(call, tmp_pa
     folder.mkdir()
     (folder / "shop").write_text("0 5 * * * root /opt/report\n")
 
-    call("import_crontab", folder / named, *([] if named == "." else ["--format", "system"]))
+    result = call("import_crontab", folder / named, "--json")
 
-    assert Schedule.objects.get().name == "shop-report"
+    schedule = Schedule.objects.get()
+    assert (schedule.name, schedule.run_as, schedule.command) == ("shop-report", "root", "/opt/report")
+    assert "system crontab" in reasons(result.json["warnings"])
+
+
+def test_a_file_of_a_copied_cron_d_is_a_users_crontab_where_that_is_said(call, tmp_path):
+    folder = tmp_path / "cron.d"
+    folder.mkdir()
+    (folder / "shop").write_text("0 5 * * * /opt/report\n")
+
+    call("import_crontab", folder / "shop", "--format", "user")
+
+    assert Schedule.objects.get().command == "/opt/report"
 
 
 @pytest.mark.parametrize("place", ["var/spool/cron/crontabs", "var/spool/cron", "etc/crontabs"])
