@@ -55,6 +55,11 @@ class CronComparisonAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ordering = ("-pk",)
     sortable_by = ()
     actions = None
+    empty_words = format_html(
+        "Nothing was compared yet. While cron runs the lines and Beatkeeper their shadows, <code>{}</code> "
+        "says whether both would start the same, and the result stays here.",
+        "manage.py compare_cron --log /var/log/syslog",
+    )
     change_list_template = "schedules/admin/run_list.html"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ComparisonChangeList]:

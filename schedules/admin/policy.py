@@ -98,6 +98,11 @@ class RetryPolicyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "schedules/admin/policy_form.html"
     change_list_template = "schedules/admin/plain_list.html"
     actions = None
+    empty_words = format_html(
+        "There is no retry policy yet: every schedule has one attempt. Add one, or take five to begin with: "
+        "<code>{}</code>",
+        "manage.py loaddata retry_policies",
+    )
     list_display_links = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RetryPolicy]:

@@ -19,6 +19,10 @@ from schedules.admin.lists import UncountedChangeList
 from schedules.models import Beat, Worker
 from schedules.querysets import database_now
 
+LATE_HEARTBEAT = 1.5
+"""Heartbeats: after this long without one, the next is overdue. An idle process sends it up to 20 % late."""
+OVERDUE = "Its heartbeat is overdue. It counts as gone, and what it executes as lost, when its lease is over."
+
 
 class ProcessChangeList(UncountedChangeList):
     def get_results(self, request: HttpRequest) -> None:
@@ -96,6 +100,12 @@ class ProcessAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 @admin.register(Worker)
 class WorkerAdmin(ProcessAdmin):
     list_display = ("state", "title", "place", "serves", "account", "pool", "executes", "age", "began")
+    empty_words = format_html(
+        "No worker is on record: nothing is executed. <code>{}</code> starts everything on one machine; "
+        "by itself: <code>{}</code>",
+        "manage.py up",
+        "celery -A scheduler worker -Q commands -P threads",
+    )
 
     @admin.display(description="Queues")
     def serves(self, row: Worker) -> str:
@@ -112,6 +122,12 @@ class WorkerAdmin(ProcessAdmin):
 @admin.register(Beat)
 class BeatAdmin(ProcessAdmin):
     list_display = ("state", "title", "place", "progress", "age", "began")
+    empty_words = format_html(
+        "No beat is on record: nothing falls due. <code>{}</code> starts everything on one machine; "
+        "by itself: <code>{}</code>",
+        "manage.py up",
+        "celery -A scheduler beat",
+    )
 
     @admin.display(description="Last progress of its parts")
     def progress(self, row: Any) -> SafeString:
@@ -127,11 +143,19 @@ def state_pill(row: Beat | Worker, now: datetime) -> SafeString:
         return presentation.pill("silent", "bad", "No heartbeat for longer than its lease.")
     if any(late for _, _, late in part_ages(row, now)):
         return presentation.pill("stuck", "bad", "A part of it makes no progress.")
+    if is_overdue(row, now):
+        return presentation.pill(f"last heard of {words.relative(row.seen_at, now)}", "mended", OVERDUE)
     return presentation.pill("there", "good")
 
 
 def is_silent(row: Beat | Worker, now: datetime) -> bool:
     return now - row.seen_at > conf.current().lease
+
+
+def is_overdue(row: Beat | Worker, now: datetime) -> bool:
+    """Its heartbeat has not come, but its lease is not over either: it may be dead, nobody knows yet."""
+    heartbeat = timedelta(seconds=conf.current().heartbeat_seconds)
+    return row.stopped_at is None and now - row.seen_at > heartbeat * LATE_HEARTBEAT
 
 
 def part_ages(row: Beat | Worker, now: datetime) -> list[tuple[str, timedelta, bool]]:

@@ -104,6 +104,9 @@ class RunAdmin(RowsAdmin):
     sortable_by = ()
     change_list_template = "schedules/admin/run_list.html"
     actions = ("again_selected", "cancel_selected", "retry_selected")
+    empty_words = (
+        "There is no run yet. Each due instant of a schedule becomes one, and “Run now” beside it makes one."
+    )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -186,14 +189,18 @@ class RunAdmin(RowsAdmin):
         return format_html('<span class="bk-error">{}</span>', visible(words.first_line(said, 90)))
 
     @admin.display(description="Worker")
-    def worker_name(self, run: Run) -> SafeString:
-        """Never wider than the column: the host under the name, and the whole of it as title."""
-        if run.worker is None:
+    def worker_name(self, run: Any) -> SafeString:
+        """Never wider than the column: the host under the name, and the whole of it as title.
+
+        A worker of another codebase has no row here: its events named it.
+        """
+        whole = run.worker.name if run.worker else run.last_attempt.worker_name if run.last_attempt else ""
+        if not whole:
             return presentation.nothing()
-        name, at, host = run.worker.name.partition("@")
+        name, at, host = whole.partition("@")
         return format_html(
             '<span class="bk-worker" title="{}"><bdi>{}</bdi><small class="bk-quiet">{}</small></span>',
-            visible(run.worker.name),
+            visible(whole),
             visible(name),
             visible(at + host),
         )

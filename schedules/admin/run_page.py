@@ -56,7 +56,7 @@ def context(page: RunPage, *, sees_output: bool) -> dict[str, Any]:
         "name": presentation.name(run.name),
         "sentence": visible(words.sentence(run, page.last, now)),
         "pill": presentation.run_pill(run),
-        "facts": list(_facts(run, now, zone)),
+        "facts": list(_facts(run, page.last, now, zone)),
         "segments": presentation.timeline(run, page.attempts, now),
         "timeline_ends": (presentation.instant(run.scheduled_for, zone), _end(run, now, zone)),
         "blocks": [
@@ -78,7 +78,7 @@ def zone_of(definition: dict[str, Any]) -> str:
     return str((timing.get("timing") or timing).get("timezone", ""))
 
 
-def _facts(run: Run, now: datetime, zone: str) -> Iterator[tuple[str, object]]:
+def _facts(run: Run, last: Attempt | None, now: datetime, zone: str) -> Iterator[tuple[str, object]]:
     yield "Due", presentation.moment(run.scheduled_for, now, zone)
     if run.started_at:
         yield "Started", presentation.instant(run.started_at, zone)
@@ -96,6 +96,8 @@ def _facts(run: Run, now: datetime, zone: str) -> Iterator[tuple[str, object]]:
     yield "Queue", visible(run.queue or "–")
     if run.worker is not None:
         yield "Worker", presentation.name(f"{run.worker.name} on {run.worker.host}")
+    elif last is not None and last.worker_name:
+        yield "Worker", presentation.name(last.worker_name)
     if run.revision is not None:
         yield "Revision", format_html('<a href="#definition">{}</a>', run.revision.number)
 

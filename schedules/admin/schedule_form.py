@@ -37,6 +37,12 @@ _NOT_COPIED = ("name", "start_time", "expires", "enabled")
 class ScheduleFormPage(RowsAdmin):
     """The form's views; the list and its actions are added in `schedule`."""
 
+    empty_words = format_html(
+        "There is no schedule yet. Add one, or import a crontab: <code>{}</code> shows what it would do, and "
+        "without <code>--dry-run</code> does it.",
+        "manage.py import_crontab FILE --dry-run",
+    )
+
     def changeform_view(
         self,
         request: HttpRequest,

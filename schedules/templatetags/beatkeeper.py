@@ -44,7 +44,7 @@ def _process(row: Any, now: datetime) -> dict[str, Any]:
         "kind": row._meta.verbose_name,
         "name": presentation.name(row.name),
         "pill": process.state_pill(row, now),
-        "age": words.relative(row.seen_at, now),
+        "age": "" if process.is_overdue(row, now) else words.relative(row.seen_at, now),
         "detail": visible(getattr(row, "queues", "").replace(",", ", ")),
     }
 

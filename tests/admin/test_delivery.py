@@ -99,6 +99,14 @@ def test_the_page_of_a_run_that_was_heard_of_says_how_it_ended(root):
     assert "shop@elsewhere" in page
 
 
+def test_the_worker_of_another_codebase_is_named_as_soon_as_it_is_heard_of(root):
+    run = make_sent()
+    Run.objects.hear_begin(run.pk, run.attempts.get().token, worker="shop@elsewhere")
+
+    assert '<dt>Worker</dt><dd><bdi class="bk-name">shop@elsewhere</bdi></dd>' in run_page(root, run)
+    assert 'title="shop@elsewhere"' in root.get("/admin/schedules/run/").content.decode()
+
+
 def test_a_sent_run_is_no_failure_and_can_be_filtered(root):
     make_sent()
     runs, schedules = "/admin/schedules/run/", "/admin/schedules/schedule/"

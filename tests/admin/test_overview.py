@@ -8,6 +8,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from schedules import conf
+from schedules.admin.process import state_pill
 from schedules.models import Beat, RetryPolicy
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome, State
@@ -93,6 +95,62 @@ def test_silent_stuck_and_stopped_processes_are_told_apart(root):
     for word in ("stuck", "silent", "stopped"):
         assert f">{word}</span>" in beats
     assert '<b class="bk-late">5 min ago</b>' in beats
+
+
+def test_a_process_whose_heartbeat_is_overdue_is_not_shown_as_there(root):
+    heartbeat = timedelta(seconds=conf.current().heartbeat_seconds)
+    make_worker(seen_at=database_now() - 2 * heartbeat)
+    make_beat()
+
+    for url in ("/admin/", "/admin/schedules/worker/"):
+        shown = page(root, url)
+        assert ">last heard of " in shown
+        assert "No worker is running" not in shown
+
+
+@pytest.mark.parametrize(
+    ("age", "shown"),
+    [
+        (0, "there"),
+        (14, "there"),
+        (16, "last heard of 16 s ago"),
+        (60, "last heard of 60 s ago"),
+        (61, "silent"),
+    ],
+)
+def test_a_heartbeat_is_overdue_after_one_and_a_half_and_the_lease_decides(age, shown):
+    now = database_now()
+    worker = make_worker(seen_at=now - timedelta(seconds=age))
+    assert f">{shown}</span>" in state_pill(worker, now)
+
+
+@pytest.mark.parametrize(
+    ("page_name", "next_step"),
+    [
+        ("schedule", "manage.py import_crontab FILE --dry-run"),
+        ("run", "Run now"),
+        ("retrypolicy", "manage.py loaddata retry_policies"),
+        ("croncomparison", "manage.py compare_cron"),
+        ("worker", "manage.py up"),
+        ("beat", "manage.py up"),
+    ],
+)
+def test_an_empty_list_says_what_to_do_next(root, page_name, next_step):
+    assert next_step in page(root, f"/admin/schedules/{page_name}/")
+
+
+def test_a_fresh_installation_says_how_schedules_come_to_be(root):
+    overview = page(root)
+    assert "manage.py import_crontab FILE" in overview
+    assert reverse("admin:schedules_schedule_add") in overview
+
+
+def test_a_list_that_a_filter_left_empty_offers_all_of_it(root):
+    make_schedule("job")
+    for asked in ("q=other", "is=paused"):
+        shown = page(root, f"/admin/schedules/schedule/?{asked}")
+        assert "None here fits what was asked for." in shown
+        assert "import_crontab" not in shown
 
 
 def test_a_worker_says_how_many_runs_it_executes(root):
