@@ -144,9 +144,19 @@ def test_moment_is_kept_in_utc():
         ("command: x\ntimeout: -1", "Write a length"),
         ("command: x\nstart_deadline: 0.5", "Write a length in whole seconds"),
         ("command: x\npriority: 256", "Write a whole number from 0 to 255, not '256'."),
-        ("command: x\nmemory_limit: 0", "Write a whole number from 1 to 2,147,483,647, not '0'."),
-        ("command: x\ncpu_limit: 1m", "Write a whole number from 1 to 2,147,483,647, not '1m'."),
-        ("command: x\nfile_size_limit: 2147483648", "Write a whole number from 0 to 2,147,483,647"),
+        (
+            "command: x\nmemory_limit: 64M",
+            "Write a whole number of MiB from 1 to 2,147,483,647, without the unit, not '64M'.",
+        ),
+        (
+            "command: x\ncpu_limit: 1m",
+            "Write a whole number of seconds from 1 to 2,147,483,647, without the unit, not '1m'.",
+        ),
+        (
+            "command: x\nkeep_days: 2w",
+            "Write a number of days, 1 or more, without a unit, such as 30 or 1.5, not '2w'.",
+        ),
+        ("command: x\nfile_size_limit: 2147483648", "Write a whole number of MiB from 0 to 2,147,483,647"),
         ("task: x\nmemory_limit: 100", '"memory_limit" is for commands only.'),
         ("command: x\nat: 2026-12-01T04:00", "Write a moment with its offset"),
         ("command: x\nat: 0001-01-01T00:00+14:00", "outside the calendar"),

@@ -69,12 +69,17 @@ def choice(*allowed: str) -> Reader:
     return read
 
 
-def whole(low: int, high: int) -> Reader:
+def whole(low: int, high: int, *, unit: str = "") -> Reader:
+    """`unit` is what the number counts; it is not written."""
+    of_unit = f" of {unit}" if unit else ""
+    alone = ", without the unit" if unit else ""
+
     def read(node: Node) -> int:
         typed = node.text if isinstance(node, Scalar) else ""
         if re.fullmatch(r"\d{1,10}", typed) and low <= int(typed) <= high:
             return int(typed)
-        raise Unfit(node.place, f"Write a whole number from {low:,} to {high:,}, not {_shown(node)}.")
+        wanted = f"a whole number{of_unit} from {low:,} to {high:,}{alone}"
+        raise Unfit(node.place, f"Write {wanted}, not {_shown(node)}.")
 
     return read
 
@@ -93,7 +98,8 @@ def days(node: Node) -> float:
         and LEAST_DAYS <= float(node.text) < math.inf
     ):
         return plain_number(float(node.text))
-    raise Unfit(node.place, f"Write a number of days from {LEAST_DAYS:g}, such as 30, not {_shown(node)}.")
+    wanted = f"a number of days, {LEAST_DAYS:g} or more, without a unit, such as 30 or 1.5"
+    raise Unfit(node.place, f"Write {wanted}, not {_shown(node)}.")
 
 
 def length(node: Node) -> str:
