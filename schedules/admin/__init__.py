@@ -3,6 +3,7 @@
     schedule, schedule_form   the list of schedules; the page of one, with its form and its history
     run, run_page             the list of runs; the page of one, with its attempts
     explain                   why a run did, did not or will not happen at a moment
+    upcoming                  what is due in the coming hours, of all schedules
     policy, process           retry policies; workers and beats
     command_check             what workers said of commands: column, panel, "Check now"
     comparison                cron's log beside what the schedules started

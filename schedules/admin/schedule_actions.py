@@ -21,6 +21,7 @@ from schedules import catalog, operate
 from schedules.admin import access, presentation, queries
 from schedules.admin.ansi import visible
 from schedules.admin.schedule_form import ScheduleFormPage
+from schedules.admin.upcoming import UpcomingPage
 from schedules.cutting_over.still import open_cut_overs, why_no_shadow
 from schedules.errors import BeatkeeperError
 from schedules.models import Run, Schedule
@@ -32,7 +33,7 @@ BESIDE_CRON = (
 )
 
 
-class ScheduleActions(ScheduleFormPage):
+class ScheduleActions(UpcomingPage, ScheduleFormPage):
     """Addresses, bulk actions and the confirmation of a deletion."""
 
     actions = (
