@@ -13,11 +13,15 @@ from django.db.models import Q
 
 from schedules import conf
 from schedules.models import Attempt, Beat, Run, Schedule, Worker
+from schedules.rules.asked import Asked
 from schedules.rules.history import Instant
 from schedules.rules.states import BY_THE_CLOCK, Reason, State, Trigger
 
 SHOWN_ATTEMPTS = 5
 SHOWN_PROCESSES = 50
+SHOWN_BY_HAND = 3
+LOOKED_THROUGH = 1000
+"""Runs of the schedule, newest first, among which those by hand are looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Evidence:
     """The run that was active when `run` was skipped for overlap."""
     catch_up: Run | None
     """The late run that was started when `run` was recorded as missed."""
+    by_hand: list[Run]
+    """Those that people started and that were not over at the moment that was asked about, newest first."""
     beats: list[Beat]
     workers: list[Worker]
     now: datetime
@@ -60,20 +66,22 @@ def _queues(worker: Worker) -> list[str]:
 def gather(
     schedule: Schedule,
     *,
+    asked: Asked,
     instant: Instant | None,
     before: Instant | None,
     after: Instant | None,
     now: datetime,
 ) -> Evidence:
-    """Eight queries at most."""
-    run = run_for(schedule, instant)
+    """Nine queries at most."""
+    run, following = run_for(schedule, instant), run_for(schedule, after)
     return Evidence(
         run=run,
         previous=run_for(schedule, before),
-        following=run_for(schedule, after),
+        following=following,
         attempts=_attempts(run),
         blocker=_blocker(run),
         catch_up=_catch_up(run),
+        by_hand=_by_hand(schedule, asked, following) if asked.at <= now else [],
         beats=list(Beat.objects.order_by("-seen_at")[:SHOWN_PROCESSES]),
         workers=list(Worker.objects.alive().order_by("-seen_at")[:SHOWN_PROCESSES]),
         now=now,
@@ -122,6 +130,17 @@ def _catch_up(run: Run | None) -> Run | None:
     # One of the missed instants: the index by instant finds it among all later runs.
     late = late.filter(scheduled_for__gte=run.scheduled_for, scheduled_for__lte=run.created_at)
     return late.filter(created_at=run.created_at).order_by("-scheduled_for").first()
+
+
+def _by_hand(schedule: Schedule, asked: Asked, following: Run | None) -> list[Run]:
+    """What was opened after the next run by the clock was opened later than what is asked about."""
+    rows = Run.objects.filter(schedule=schedule)
+    if following is not None:
+        rows = rows.filter(pk__lt=following.pk)
+    near = Run.objects.filter(pk__in=rows.order_by("-pk").values("pk")[:LOOKED_THROUGH])
+    going_on = Q(finished_at__isnull=True) | Q(finished_at__gte=asked.at)
+    found = near.filter(going_on, created_at__lt=asked.until).exclude(trigger__in=BY_THE_CLOCK)
+    return list(found.order_by("-pk")[:SHOWN_BY_HAND])
 
 
 def names(rows: Sequence[Beat] | Sequence[Worker]) -> str:

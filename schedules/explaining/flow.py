@@ -20,7 +20,7 @@ from schedules.explaining.explanation import (
     Question,
     Verdict,
 )
-from schedules.explaining.runs import facts_of, no_beat_sentence, sentence_of, verdict_of, who_could
+from schedules.explaining.runs import by_hand, facts_of, no_beat_sentence, sentence_of, verdict_of, who_could
 from schedules.explaining.silence import why_silent
 from schedules.histories import histories_of
 from schedules.keeping import keep_of
@@ -85,12 +85,15 @@ class _Answer(Question):
         instant = self._instant() or self._recorded()
         at = instant.at if instant else self.asked.at
         before, after = self.history.last_due(at), self.history.next_due(at if instant else at - TICK)
-        evidence = gather(self.schedule, instant=instant, before=before, after=after, now=self.now)
+        evidence = gather(
+            self.schedule, asked=self.asked, instant=instant, before=before, after=after, now=self.now
+        )
         told = self._due(instant, evidence) if instant else why_silent(self)
         version = instant.version if instant else self.version
         if version is not None:
             told.facts.insert(0, self._timing(version))
             told.facts += [Fact("clock", text) for text in self._clock(version, told.verdict)]
+        told.facts += [by_hand(run, self.here) for run in evidence.by_hand]
         if before or after:
             told.facts += self._neighbours((before, evidence.previous), (after, evidence.following))
         told.before, told.after = before.at if before else None, after.at if after else None

@@ -15,7 +15,7 @@ from schedules.explaining.explanation import Fact, Verdict, length, moment
 from schedules.messages import routing
 from schedules.models import Attempt, Run
 from schedules.rules.definition import Definition, Delivery
-from schedules.rules.states import Outcome, Reason, State
+from schedules.rules.states import Outcome, Reason, State, Trigger
 
 
 def verdict_of(run: Run) -> Verdict:
@@ -100,6 +100,19 @@ def facts_of(run: Run, evidence: Evidence, zone: ZoneInfo) -> Iterator[Fact]:
     if run.finished_at and run.started_at:
         took = length(run.finished_at - run.started_at)
         yield Fact("finished", f"{moment(run.finished_at, zone)}, after {took}")
+
+
+def by_hand(run: Run, zone: ZoneInfo) -> Fact:
+    """A run that somebody started and that was there at the moment that was asked about."""
+    word = "a repeat" if run.trigger == Trigger.RERUN else "started by hand"
+    who = f", by {run.triggered_by}" if run.triggered_by else ""
+    over = f", over {moment(run.finished_at, zone)}" if run.finished_at else ""
+    why = f". {run.detail}" if run.detail and run.state not in (State.RUNNING, State.SUCCEEDED) else ""
+    return Fact(
+        "by hand",
+        f"run {run.pk}, {word} {moment(run.created_at, zone)}{who}: {run.label}{over}{why}",
+        run.pk,
+    )
 
 
 def _decision(run: Run, zone: ZoneInfo) -> str:

@@ -309,6 +309,42 @@ def test_it_runs_but_not_by_the_clock(driver, cron, sentence):
     assert fact(found, "last run") == "none is on record"
 
 
+def test_a_run_by_hand_that_was_lost_then_is_pointed_to(driver):
+    driver.pass_time(timedelta(hours=1))
+    run = operate.run_now(driver.schedule, by="ann")
+    driver.pass_time(timedelta(minutes=5))
+    ended = {"state": "lost", "finished_at": driver.now, "detail": "Its worker vanished."}
+    Run.objects.filter(pk=run.pk).update(**ended)
+    driver.pass_time(timedelta(minutes=5))
+
+    found = asked(driver, "2026-11-19T21:03Z")
+
+    assert found.verdict == "not_due"
+    assert fact(found, "by hand") == (
+        f"run {run.pk}, started by hand Thu 2026-11-19 22:00 CET, by ann: lost, "
+        "over Thu 2026-11-19 22:05 CET. Its worker vanished."
+    )
+    assert [fact.run_id for fact in found.facts if fact.label == "by hand"] == [run.pk]
+    for other in ("2026-11-19T20:59Z", "2026-11-19T21:06Z"):
+        assert "by hand" not in [fact.label for fact in asked(driver, other).facts]
+
+
+def test_a_repeat_beside_a_due_run_is_pointed_to_and_later_ones_are_not(decided):
+    Run.objects.update(state="failed", finished_at=decided.now, started_at=decided.now)
+    first = Run.objects.get()
+    repeat = operate.run_again(first, by="bob")
+    found = asked(decided, FRIDAY)
+    assert (found.run_id, fact(found, "by hand")) == (
+        first.pk,
+        f"run {repeat.pk}, a repeat Fri 2026-11-20 02:30:02 CET, by bob: pending",
+    )
+
+    decided.pass_time(timedelta(days=4))
+    decided.beat()
+    operate.run_now(decided.schedule, by="ann")
+    assert fact(asked(decided, FRIDAY), "by hand").startswith(f"run {repeat.pk}, ")
+
+
 def test_a_run_by_boot_is_told_like_any_other(driver):
     driver.change(cron="@reboot")
     driver.pass_time(timedelta(hours=1))
