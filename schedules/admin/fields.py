@@ -144,6 +144,30 @@ def show_whole_numbers(initial: MutableMapping[str, Any]) -> None:
             initial[name] = int(value)
 
 
+NUMBERS = {
+    "memory_limit": ("a whole number of MiB", "512"),
+    "file_size_limit": ("a whole number of MiB", "512"),
+    "cpu_limit": ("a whole number of seconds", "60"),
+    "timeout": ("a number of seconds", "90 or 0.5"),
+    "kill_grace": ("a number of seconds", "10"),
+    "catch_up_window": ("a number of seconds", "3600"),
+    "expire_seconds": ("a whole number of seconds", "300"),
+    "priority": ("a whole number from 0 to 255", "5"),
+    "keep_days": ("a number of days", "30 or 1.5"),
+    "keep_failed_days": ("a number of days", "90"),
+    "keep_runs": ("a whole number of runs", "500"),
+}
+"""What boxes count, and an example."""
+
+
+def type_numbers_as_text(fields: Mapping[str, forms.Field]) -> None:
+    """A browser sends a number box in which somebody typed "64M" as if it were empty, which is "no limit"."""
+    for name, (what, example) in NUMBERS.items():
+        field = fields[name]
+        field.widget = forms.TextInput({"inputmode": "decimal", "autocomplete": "off"})
+        field.error_messages["invalid"] = f"Write {what}, without a unit, such as {example}."
+
+
 def suggest_what_is_kept(fields: Mapping[str, forms.Field]) -> None:
     """How long runs are kept: an empty box shows in grey what the installation says."""
     values = conf.current()
@@ -156,5 +180,4 @@ def suggest_what_is_kept(fields: Mapping[str, forms.Field]) -> None:
     for name, number in defaults.items():
         fields[name].widget.attrs["placeholder"] = f"{number:g}"
         if name != "keep_runs":
-            fields[name].widget.attrs["min"] = f"{LEAST_DAYS:g}"
             fields[name].validators.append(MinValueValidator(LEAST_DAYS, _TOO_SHORT))

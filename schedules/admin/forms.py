@@ -31,6 +31,7 @@ from schedules.admin.fields import (
     Suggesting,
     show_whole_numbers,
     suggest_what_is_kept,
+    type_numbers_as_text,
 )
 from schedules.admin.form_layout import DIALECTS, GAPS, HELP, LABELS, REPEATS
 from schedules.admin.preview_form import cron_complaint
@@ -58,14 +59,28 @@ LOCKS: dict[str, tuple[str, ...]] = {
 _MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
 
 
+ENVIRONMENT_HELP = "NAME=value, one a line. Whoever may see the schedule sees it: no place for secrets."
+
+
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     """`revision_seen` is the number of the revision that the page showed: a newer one refuses the save."""
 
     command = PlainText(widget=Script(rows=3), help_text="Run by /bin/sh -c unless another shell is named.")
-    stdin = PlainText(label="Standard input", widget=Script(rows=2))
-    environment = Environment(widget=Script(rows=2), help_text="NAME=value, one a line.")
-    args = JsonText(kind=list, label="Arguments", widget=Script(rows=1), help_text="A JSON list.")
-    kwargs = JsonText(kind=dict, label="Named arguments", widget=Script(rows=1), help_text="A JSON object.")
+    stdin = PlainText(
+        label="Standard input",
+        widget=Script(rows=2),
+        help_text="What the command reads; in a crontab, what stands after %. Empty: nothing.",
+    )
+    environment = Environment(widget=Script(rows=2), help_text=ENVIRONMENT_HELP)
+    args = JsonText(
+        kind=list, label="Arguments", widget=Script(rows=1), help_text='A JSON list, such as ["daily", 7].'
+    )
+    kwargs = JsonText(
+        kind=dict,
+        label="Named arguments",
+        widget=Script(rows=1),
+        help_text='A JSON object, such as {"days": 7}.',
+    )
     when = forms.CharField(
         required=False,
         max_length=300,
@@ -81,14 +96,24 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         help_text="Extended: seconds as a sixth field in front, L, 15W, fri#2, H for a time of its own.",
     )
-    gap = forms.ChoiceField(label="A time that the clocks skip", choices=GAPS, required=False)
+    gap = forms.ChoiceField(
+        label="A time that the clocks skip",
+        choices=GAPS,
+        required=False,
+        help_text="Of cron fields: such as 02:30 on the night on which summer time begins.",
+    )
     repeat = forms.ChoiceField(
         label="A time that the clocks show twice",
         choices=REPEATS,
         required=False,
         help_text="Cron runs fixed times once; times with a * for minute or hour follow real time.",
     )
-    timezone = forms.CharField(label="Time zone", max_length=64, required=False)
+    timezone = forms.CharField(
+        label="Time zone",
+        max_length=64,
+        required=False,
+        help_text="Whose clock is meant: Europe/Berlin, UTC.",
+    )
     revision_seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     class Meta:
@@ -130,6 +155,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         fields["queue"].widget = Suggesting(list(conf.current().queues))
         fields["task"].widget = Suggesting(task_names(), **{"class": "bk-code", "spellcheck": "false"})
         fields["task"].required = fields["delivery"].required = False
+        type_numbers_as_text(fields)
         suggest_what_is_kept(fields)
         policies = fields["retry_policy"]
         assert isinstance(policies, forms.ModelChoiceField)

@@ -155,6 +155,7 @@ class ScheduleFormPage(RowsAdmin):
             "opts": self.opts,
             "form": form,
             "groups": groups(form),
+            "to_correct": [field for field in form if field.errors],
             "preview": form.preview,
             "editable": editable,
             "is_new": schedule.pk is None,

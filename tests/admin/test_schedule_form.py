@@ -128,6 +128,32 @@ def test_what_cannot_be_used_is_refused_by_field(save, field, value, complaint):
     assert complaint in " ".join(message for found in problems(response).values() for message in found)
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "complaint"),
+    [
+        ("memory_limit", "64M", "Write a whole number of MiB, without a unit, such as 512."),
+        ("timeout", "15m", "Write a number of seconds, without a unit, such as 90 or 0.5."),
+        ("keep_failed_days", "2w", "Write a number of days, without a unit, such as 90."),
+        ("priority", "high", "Write a whole number from 0 to 255, without a unit, such as 5."),
+    ],
+)
+def test_a_number_with_a_unit_is_refused_beside_its_box_which_keeps_it(save, field, typed, complaint):
+    """A number box would not: what is no number is sent as an empty box, and that is no limit at all."""
+    response = save(name="job", command="true", when="@daily", **{field: typed})
+
+    page = response.content.decode()
+    assert problems(response) == {field: [complaint]}
+    assert f'<input type="text" name="{field}" value="{typed}"' in page
+    assert f'<a href="#id_{field}">' in page  # the top of the page leads to it
+    assert not Schedule.objects.exists()
+
+
+def test_every_box_says_what_it_means(root):
+    form = root.get(form_url()).context["form"]
+    without = {"kind", "revision_seen"}  # two words of its own; hidden
+    assert [box.name for box in form if not box.help_text and box.name not in without] == []
+
+
 def test_a_routing_key_that_no_queue_takes_is_refused_with_those_that_there_are(save, settings):
     settings.BEATKEEPER = {"queues": ("commands", "tasks"), "topic_exchange": "tasks"}
     asked = {"name": "job", "kind": "task", "task": "shop.tasks.sync"}
