@@ -1,16 +1,14 @@
 """Crontabs as they lie on this machine: files, directories and pipes, read and labelled. No database.
 
 What they say is read in `importing.reading`; which schedules they become is decided in `importing.planning`.
-The label of a source is how a later import finds its schedules again.
 
-A directory is read as its daemon reads it: files that the daemon ignores are left out, each with the
-reason. Names count everywhere. Owner, mode and links count in the daemon's own directories; a copy
+A directory is read as its daemon reads it: files that the daemon ignores are left out, with the reason. Names
+count everywhere. Owner, mode and links count in the daemon's own directories; a copy
 has those of whoever made it, so there they are told and nothing is left out (`Reading.strict` does).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +16,27 @@ from pathlib import Path
 from schedules.accounts import Accounts, own_account
 from schedules.errors import CrontabRefused
 from schedules.importing.files import facts_of, is_pipe, read_content, read_standard_input
+from schedules.importing.labels import LONGEST_LABEL, OF_AN_ACCOUNT, label_of, printable_path
 from schedules.importing.values import Reading, Remark, Source, Sources
 from schedules.rules.crontab.lines import Format
 from schedules.rules.crontab.places import Place, name_complaint, why_ignored
 from schedules.rules.crontab.refusals import no_text_complaint
 
-__all__ = ["Accounts", "Reading", "Remark", "Source", "Sources", "own_account", "read"]
+__all__ = [
+    "LONGEST_LABEL",
+    "Accounts",
+    "Reading",
+    "Remark",
+    "Source",
+    "Sources",
+    "own_account",
+    "printable_path",
+    "read",
+]
 
 SYSTEM_CRONTAB, SYSTEM_DIRECTORY = Path("/etc/crontab"), Path("/etc/cron.d")
 SPOOLS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))
 ANACRONTAB_NAME = "anacrontab"
-OF_AN_ACCOUNT = "crontab:"
-"""Before the account, in the label of what was read from a pipe."""
 RUN_PARTS = frozenset(f"cron.{name}" for name in ("hourly", "daily", "weekly", "monthly", "yearly"))
 _RUN_PARTS_ADVICE = (
     "the directory holds programs for run-parts, not crontabs. Import the crontab whose lines start "
@@ -46,7 +53,6 @@ _LIKE_CRON_D = (
 )
 _NOTHING_USABLE = "there is no crontab in it that {daemon} would read, so there is nothing to import"
 
-LONGEST_LABEL = 255
 _SPOOLS_ENDS = (("cron", "crontabs"), ("spool", "cron"), ("etc", "crontabs"))
 """The last two names of a spool's path, wherever a copy of it lies; the last one is BusyBox's."""
 
@@ -256,7 +262,7 @@ def _read_into(
     _add(
         sources,
         Source(
-            label=reading.label or _label(path),
+            label=reading.label or label_of(path),
             file=printable_path(str(path)),
             path=printable_path(os.path.abspath(path)),
             format=format,
@@ -273,20 +279,6 @@ def _read_into(
 def _bytes_of(path: str) -> bytes:
     """The content, at most one byte beyond the limit, by which the parser recognises rubbish."""
     return read_standard_input() if path == "-" else read_content(path)
-
-
-def _label(path: Path) -> str:
-    """The absolute path; a longer one than the column takes keeps its end and a digest of the rest."""
-    text = printable_path(os.path.abspath(path))
-    if len(text) <= LONGEST_LABEL:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return f"…{digest}…{text[-(LONGEST_LABEL - 18) :]}"
-
-
-def printable_path(path: str) -> str:
-    """A path as text that every database stores: bytes that are not UTF-8 become `\\xNN`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _add(sources: Sources, source: Source) -> None:
@@ -308,7 +300,7 @@ def _leave_out_repeated(sources: Sources) -> None:
 
 
 def _refuse(sources: Sources, file: str, reason: str) -> None:
-    sources.unread.add(_label(Path(file)))
+    sources.unread.add(label_of(Path(file)))
     sources.refused.append(Remark(file=printable_path(file), reason=reason))
 
 

@@ -478,3 +478,18 @@ def test_line_below_a_backslash_is_refused_as_the_continuation_that_it_was_meant
 
     assert [(error.line, "no continuation lines" in error.reason) for error in crontab.errors] == [(2, True)]
     assert "continuation" not in parse("# C:\\\n./report\n").errors[0].reason
+
+
+@pytest.mark.parametrize(
+    "line", ["0 5 * * * {{ user }} /opt/x", "@daily ${USER} /opt/x", "0 5 * * * __USER__ x"]
+)
+def test_placeholder_of_an_account_is_recognised(line):
+    (error,) = parse(f"{line}\n", "system", {"root"}).errors
+
+    assert "stands where the account belongs: this is a template" in error.reason
+
+
+def test_blank_behind_a_comma_is_named():
+    (error,) = parse("0 5 * * MON, WED /opt/x\n").errors
+
+    assert 'found nothing behind ","; a list has no blanks' in error.reason

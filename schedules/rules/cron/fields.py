@@ -159,6 +159,8 @@ class _Reader:
 
     def _not_a_value(self, word: str) -> str:
         found = f'"{word or self._peek()}"' if word or self._peek() else "nothing"
+        if found == "nothing" and self.word.text.endswith(","):
+            found = 'nothing behind ","; a list has no blanks'
         wanted = f"a number {self.kind.low}-{self.kind.high}"
         if self.kind.name_help:
             wanted += f" or {self.kind.name_help}"

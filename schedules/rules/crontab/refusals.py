@@ -111,6 +111,8 @@ def why_bad(text: str, setting: NotASetting, job: BadJob, *, is_continued: bool 
     complaint = job.reason.partition(":")[0]
     is_about_time = complaint not in ("bad command", "bad username", "bad option", "command too long")
     cause = _recognised(text) if is_about_time else ""
+    if complaint == "bad username":
+        cause = _template("account", _placeholder(text, in_fields=range(1, 6), variables_in=range(1, 6)))
     cause = cause or setting.reason or (_CONTINUED if is_continued else "") or _foreign_name(text)
     if cause:
         return f"{complaint}: {cause}"
@@ -157,12 +159,9 @@ def _recognised(text: str) -> str:
         return "the file begins with a byte order mark, which cron does not skip; save it without"
     if text == "\r":
         return "the line holds only a carriage return; convert the file with dos2unix"
-    placeholder = _placeholder(text)
+    placeholder = _placeholder(text, in_fields=range(5), variables_in=range(2))
     if placeholder:
-        return (
-            f"{placeholder} stands where the time belongs: this is a template. Import the crontab that is "
-            "made of it, such as the output of crontab -l"
-        )
+        return _template("time", placeholder)
     if re.match(r"-[0-9*@]", text):
         return (
             'a "-" before the time fields is known to cronie and SUSE (do not log), not to Debian\'s '
@@ -173,17 +172,26 @@ def _recognised(text: str) -> str:
     return ""
 
 
-def _placeholder(text: str) -> str:
-    """What stands for a value in the time fields, quoted; "" where nothing does.
+def _template(what: str, placeholder: str) -> str:
+    if not placeholder:
+        return ""
+    return (
+        f"{placeholder} stands where the {what} belongs: this is a template. Import the crontab that is "
+        "made of it, such as the output of crontab -l"
+    )
 
-    A variable of the shell counts in the first two fields only: further on it may be the command of a line
-    in which a field is missing.
+
+def _placeholder(text: str, *, in_fields: range, variables_in: range) -> str:
+    """What stands for a value in one of these fields (from 0), quoted; "" where nothing does.
+
+    A variable of the shell counts in fewer of them: in a time it may be the command of a line in which a
+    field is missing.
     """
     found = _PLACEHOLDER.search(text[:_LONGEST_RECOGNISED])
     if found is None:
         return ""
-    fields_before = len(text[: found.start()].split())
-    if fields_before > (1 if found[0].startswith("$") else 4):
+    field = len(text[: found.start()].split())
+    if field not in (variables_in if found[0].startswith("$") else in_fields):
         return ""
     word = found[0]
     return f'"{word}"' if len(word) <= _LONGEST_PLACEHOLDER else f'"{word[:_LONGEST_PLACEHOLDER]}…"'
