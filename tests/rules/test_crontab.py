@@ -493,3 +493,15 @@ def test_blank_behind_a_comma_is_named():
     (error,) = parse("0 5 * * MON, WED /opt/x\n").errors
 
     assert 'found nothing behind ","; a list has no blanks' in error.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "format"),
+    [
+        ("# 0 5 * * 1 tar -zcf /var/backups/home.tgz /home/\n", "user"),
+        ("# *  *  *  *  * user-name command to be executed\n", "user"),
+        ("# *  *  *  *  * user-name  command to be executed\n", "system"),
+    ],
+)
+def test_examples_in_the_head_of_every_crontab_are_no_jobs_switched_off(text, format):
+    assert parse(text, format).commented_out == ()

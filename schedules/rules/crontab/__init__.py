@@ -43,6 +43,10 @@ from schedules.rules.crontab.warnings import job_warnings, names_an_account
 __all__ = ["Crontab", "Job", "Line", "LineKind", "Problem", "ignored_name", "looks_like", "parse"]
 
 _AROUND_COMMENTS = "# \t\n"
+_EXAMPLES = re.compile(
+    r"0 5 \* \* 1 tar -zcf /var/backups/home\.tgz /home/|(?:\*\s+){5}user-?name\s+command to be executed"
+)
+"""What Debian and Red Hat write into the head of every crontab."""
 _LONGEST_COMMENT = 2000
 """Characters of a comment that may be a job, switched off."""
 
@@ -215,6 +219,8 @@ class _Reader:
         if line.kind is not LineKind.COMMENT or len(line.raw) > _LONGEST_COMMENT:
             return False
         text = line.raw.strip(_AROUND_COMMENTS)
+        if _EXAMPLES.fullmatch(text):
+            return False
         job = read_job(text, format=self.format, accounts=self.accounts, grammar=self.grammar)
         return isinstance(job, JobText) and bool(job.command)
 
