@@ -16,6 +16,9 @@ from schedules.admin.ansi import visible
 from schedules.admin.queries import SHOWN_OUTPUTS, RunPage
 from schedules.models import Attempt, AttemptOutput, Run
 
+SHORT_OUTPUT = 2000
+"""Bytes, some 25 lines: the output of an earlier attempt that is no longer is shown without a click."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -123,7 +126,7 @@ def _block(attempt: Attempt, page: RunPage, zone: str, *, sees_output: bool) -> 
         output=_output(output) if output is not None else None,
         output_url=reverse("admin:schedules_run_output", args=[page.run.pk, attempt.number]),
         is_looked_up=attempt in page.attempts[-SHOWN_OUTPUTS:],
-        is_open=is_last,
+        is_open=is_last or (output is not None and output.bytes_seen <= SHORT_OUTPUT),
     )
 
 

@@ -18,10 +18,12 @@ def run_text(run: Run) -> str:
 
 
 def duration(length: timedelta | None) -> str:
-    """ "1.2 s", "3 min 20 s", "2 h 05 min"; "-" for None."""
+    """ "42 ms", "1.2 s", "3 min 20 s", "2 h 05 min"; "-" for None."""
     if length is None:
         return "-"
     seconds = length.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)

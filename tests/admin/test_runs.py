@@ -93,6 +93,16 @@ def test_every_attempt_is_there_with_its_decision_and_output(root, patient):
     assert "<script>" not in page.replace('<script src="/static/', "")
 
 
+def test_what_earlier_attempts_printed_is_open_where_it_is_short(root):
+    run = make_run(make_schedule(retry_policy=make_policy(max_attempts=4, delays=[3600])))
+    for size in (2000, 2001, 30_000):
+        attempt(run, exit_code=75, head=(("stdout", "x"),), bytes_seen=size)
+
+    blocks = root.get(page_url(run)).context["blocks"]
+
+    assert [(block.number, block.is_open) for block in blocks] == [(3, True), (2, False), (1, True)]
+
+
 def test_hostile_errors_and_tracebacks_are_text(root, patient):
     run = make_run(patient)
     attempt(

@@ -8,6 +8,7 @@ import pytest
 
 from schedules import catalog
 from schedules.management.commands import list_runs
+from schedules.management.runs_text import duration
 from schedules.models import Run
 from schedules.querysets import database_now
 from schedules.rules.states import State
@@ -52,3 +53,11 @@ def test_runs_are_found_by_the_name_of_schedules_that_are_gone(ids):
     Run.objects.filter(pk=runs[1].pk).update(schedule=None, name="job")
 
     assert ids("--schedule", "job") == [runs[1].pk, runs[0].pk]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0421, "42 ms"), (1.24, "1.2 s"), (200, "3 min 20 s"), (7500, "2 h 05 min"), (None, "-")],
+)
+def test_a_length_is_said_in_the_unit_that_tells_something(seconds, said):
+    assert duration(None if seconds is None else timedelta(seconds=seconds)) == said
