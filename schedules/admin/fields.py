@@ -145,6 +145,11 @@ def show_whole_numbers(initial: MutableMapping[str, Any]) -> None:
 
 
 NUMBERS = {
+    "max_attempts": ("a whole number", "3"),
+    "initial_interval": ("a number of seconds", "30"),
+    "backoff_coefficient": ("a number", "2 or 1.5"),
+    "maximum_interval": ("a number of seconds", "3600"),
+    "give_up_after": ("a number of seconds", "3600"),
     "memory_limit": ("a whole number of MiB", "512"),
     "file_size_limit": ("a whole number of MiB", "512"),
     "cpu_limit": ("a whole number of seconds", "60"),
@@ -157,13 +162,14 @@ NUMBERS = {
     "keep_failed_days": ("a number of days", "90"),
     "keep_runs": ("a whole number of runs", "500"),
 }
-"""What boxes count, and an example."""
+"""What boxes of schedules and retry policies count, and an example."""
 
 
 def type_numbers_as_text(fields: Mapping[str, forms.Field]) -> None:
     """A browser sends a number box in which somebody typed "64M" as if it were empty, which is "no limit"."""
     for name, (what, example) in NUMBERS.items():
-        field = fields[name]
+        if (field := fields.get(name)) is None:
+            continue
         field.widget = forms.TextInput({"inputmode": "decimal", "autocomplete": "off"})
         field.error_messages["invalid"] = f"Write {what}, without a unit, such as {example}."
 

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString
 
 from schedules import catalog
 from schedules.admin import access, presentation, queries, words
-from schedules.admin.fields import PlainText, Script, show_whole_numbers
+from schedules.admin.fields import PlainText, Script, show_whole_numbers, type_numbers_as_text
 from schedules.admin.retry_text import read_delays, read_rules, write_delays, write_rules
 from schedules.models import RetryPolicy
 from schedules.rules import retry
@@ -62,6 +62,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        type_numbers_as_text(self.fields)
         show_whole_numbers(self.initial)
         self.initial["delays"] = write_delays(self.instance.delays)
         self.initial["rules"] = write_rules(self.instance.rules)

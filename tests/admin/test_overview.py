@@ -212,6 +212,18 @@ def test_bad_rules_and_waits_are_refused_by_field(root):
     assert not RetryPolicy.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "typed"), [("give_up_after", "1h"), ("maximum_interval", "10m"), ("max_attempts", "three")]
+)
+def test_a_number_with_a_unit_is_no_empty_box(root, field, typed):
+    """A number box would be sent as an empty one, and no time budget is a budget without end."""
+    response = root.post("/admin/schedules/retrypolicy/add/", POLICY | {field: typed})
+
+    assert list(response.context["adminform"].form.errors) == [field]
+    assert f'type="text" name="{field}" value="{typed}"' in response.content.decode()
+    assert "without a unit, such as" in response.content.decode()
+
+
 def test_a_changed_policy_is_a_revision_of_its_schedules_by_who_changed_it(root):
     policy = make_policy()
     schedule = make_schedule(retry_policy=policy)
