@@ -14,119 +14,22 @@ I8  each run started within so many seconds of its instant, faults and their aft
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 
+from benchmarks.chaos.lateness import Faults, starts
 from benchmarks.chaos.load import Job
-from benchmarks.chaos.truth import Execution, Truth
+from benchmarks.chaos.rows import BY_THE_CLOCK, LOSSES, AttemptRow, Evidence, RunRow, Violation
+from benchmarks.chaos.truth import Execution
 
-MINUTE = timedelta(minutes=1)
-LOSSES = ("worker_lost", "interrupted")
-BY_THE_CLOCK = ("schedule", "catch_up")
 STATE_OF = dict.fromkeys(LOSSES, "lost")
 """The run's state after a last attempt of that outcome, where the two words differ."""
 
 ROUNDING = 0.02
 """Seconds: /proc/uptime counts hundredths."""
-
-
-@dataclass(frozen=True)
-class RunRow:
-    pk: int
-    schedule_id: int | None
-    scheduled_for: datetime
-    trigger: str
-    state: str
-    reason: str
-    detail: str
-    attempt: int
-    missed_count: int
-    missed_until: datetime | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-    @property
-    def was_skipped_at_once(self) -> bool:
-        return self.state == "skipped" and self.finished_at == self.created_at
-
-
-@dataclass(frozen=True)
-class AttemptRow:
-    run: int
-    number: int
-    outcome: str
-    has_end: bool
-    reason: str
-    decision: str
-    pid: int | None
-    late_result: str
-
-
-@dataclass(frozen=True)
-class Window:
-    """A fault, in host time, with the seconds after its end in which the system may still recover.
-
-    `cut_off` are the processes whose work went on although nobody could hear of it; None: no one's, an
-    empty set: every worker's.
-    """
-
-    name: str
-    start: float
-    end: float
-    grace: float
-    cut_off: frozenset[int] | None = None
-
-    def hides(self, pid: int | None, start: float, end: float) -> bool:
-        if self.cut_off is None or self.end < start or self.start > end:
-            return False
-        return not self.cut_off or pid in self.cut_off
-
-
-@dataclass(frozen=True)
-class Span:
-    """A moment of the database's clock, known to lie between two looks at it."""
-
-    earliest: datetime
-    latest: datetime
-
-
-@dataclass
-class Evidence:
-    jobs: Sequence[Job]
-    created: Span
-    disabled: Span
-    runs: Sequence[RunRow]
-    attempts: Sequence[AttemptRow]
-    truth: Truth
-    windows: Sequence[Window]
-    host_time_of: Callable[[datetime], float]
-    """When the database's clock first showed the instant, in host time."""
-    counters: dict[int, int]
-    """What each schedule says of itself: how many runs it has started."""
-    worker_lost_limit: int
-    epsilon: float
-    """Seconds within which a run starts while nothing is wrong."""
-    leftovers: Sequence[str] = ()
-    complaints: Sequence[str] = ()
-    audited: Sequence[str] = ()
-    """Findings of the product's own audit, which follows the edits by their revisions."""
-    was_shown_twice: Callable[[datetime], bool] = lambda moment: False
-    """Whether the database's clock came back to the time: nobody can tell how late a run of it is."""
-
-
-@dataclass(frozen=True)
-class Violation:
-    invariant: str
-    run: int | None
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.invariant} {f'run {self.run}: ' if self.run else ''}{self.what}"
 
 
 @dataclass
@@ -337,48 +240,3 @@ def _lateness(evidence: Evidence, index: Index) -> Iterator[Violation]:
         if late.seconds > evidence.epsilon + excused:
             said = f"started {late.seconds:.1f} s after its instant; faults explain {excused:.1f} s"
             yield Violation("I8", late.run.pk, said)
-
-
-@dataclass(frozen=True)
-class Start:
-    """A first attempt that began, in host time."""
-
-    run: RunRow
-    due: float
-    started: float
-
-    @property
-    def seconds(self) -> float:
-        return self.started - self.due
-
-
-def starts(evidence: Evidence) -> list[Start]:
-    """The first execution of each run by the clock, in the order in which they were due."""
-    first: dict[int, float] = {}
-    for it in evidence.truth.executions:
-        first[it.run] = min(first.get(it.run, it.started), it.started)
-    found = [
-        Start(run, evidence.host_time_of(run.scheduled_for), first[run.pk])
-        for run in evidence.runs
-        if run.pk in first and run.trigger in BY_THE_CLOCK
-    ]
-    return sorted(found, key=lambda it: it.due)
-
-
-class Faults:
-    """The times in which something was wrong or recovering, as a union of windows."""
-
-    def __init__(self, windows: Iterable[Window]) -> None:
-        self._spans: list[list[float]] = []
-        for start, end in sorted((it.start, it.end + it.grace) for it in windows):
-            if self._spans and start <= self._spans[-1][1]:
-                self._spans[-1][1] = max(self._spans[-1][1], end)
-            else:
-                self._spans.append([start, end])
-        self._starts = [span[0] for span in self._spans]
-
-    def seconds_between(self, start: float, end: float) -> float:
-        first = max(bisect_right(self._starts, start) - 1, 0)
-        return sum(
-            max(0.0, min(end, span[1]) - max(start, span[0])) for span in self._spans[first:] if span[0] < end
-        )

@@ -18,11 +18,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.chaos import cluster, figures, load, truth
-from benchmarks.chaos.checker import Evidence, Span, Violation, Window, check
+from benchmarks.chaos.checker import check
 from benchmarks.chaos.faults import KILLS, OUTAGES, Clock, Fault, Stage
 from benchmarks.chaos.lanes import Lane
 from benchmarks.chaos.pooler import Pooler
 from benchmarks.chaos.proxy import Loop, Proxy
+from benchmarks.chaos.rows import Evidence, Span, Violation, Window
 from benchmarks.chaos.scratch import Scratch, host_time
 from benchmarks.chaos.servers import ACCOUNT, BROKERS, Broker, PostgreSQL
 from schedules.conf import Conf

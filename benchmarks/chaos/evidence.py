@@ -10,7 +10,7 @@ from itertools import pairwise
 from django.db import connection
 
 from benchmarks.chaos import poison
-from benchmarks.chaos.checker import AttemptRow, RunRow
+from benchmarks.chaos.rows import AttemptRow, RunRow
 from benchmarks.chaos.scratch import host_time
 from schedules import auditing
 from schedules.models import Attempt, Run, Schedule

@@ -6,7 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from benchmarks.chaos.checker import LOSSES, Evidence, Faults, Start, Violation, starts
+from benchmarks.chaos.lateness import Faults, Start, starts
+from benchmarks.chaos.rows import LOSSES, Evidence, Violation
 
 SHOWN = 40
 """Violations that are printed in full."""

@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from benchmarks.chaos.checker import Window
 from benchmarks.chaos.faults import Fault, Stage
+from benchmarks.chaos.rows import Window
 from benchmarks.chaos.scratch import host_time
 
 

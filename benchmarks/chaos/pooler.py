@@ -8,7 +8,8 @@ from contextlib import suppress
 import psycopg2
 
 from benchmarks.chaos.scratch import Scratch, free_port
-from benchmarks.chaos.servers import ACCOUNT, PostgreSQL, give, wait_for
+from benchmarks.chaos.servers.postgresql import ACCOUNT, PostgreSQL
+from benchmarks.chaos.servers.starting import give, wait_for
 
 SETTINGS = """\
 [databases]

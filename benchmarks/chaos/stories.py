@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.chaos.checker import Violation, Window
+from benchmarks.chaos.rows import Violation, Window
 from schedules.models import Attempt, Run
 
 TOLD = 12

@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos import figures
-from benchmarks.chaos.checker import (
-    AttemptRow,
-    Evidence,
-    Faults,
-    RunRow,
-    Span,
-    Window,
-    check,
-    starts,
-)
+from benchmarks.chaos.checker import check
+from benchmarks.chaos.lateness import Faults, starts
 from benchmarks.chaos.load import Job
+from benchmarks.chaos.rows import AttemptRow, Evidence, RunRow, Span, Window
 from benchmarks.chaos.truth import Execution, Truth, read
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

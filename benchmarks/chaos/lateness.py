@@ -1,0 +1,54 @@
+"""How late runs began, and which part of that faults explain. Pure; asked by `checker` (I8) and `figures`."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.chaos.rows import BY_THE_CLOCK, Evidence, RunRow, Window
+
+
+@dataclass(frozen=True)
+class Start:
+    """A first attempt that began, in host time."""
+
+    run: RunRow
+    due: float
+    started: float
+
+    @property
+    def seconds(self) -> float:
+        return self.started - self.due
+
+
+def starts(evidence: Evidence) -> list[Start]:
+    """The first execution of each run by the clock, in the order in which they were due."""
+    first: dict[int, float] = {}
+    for it in evidence.truth.executions:
+        first[it.run] = min(first.get(it.run, it.started), it.started)
+    found = [
+        Start(run, evidence.host_time_of(run.scheduled_for), first[run.pk])
+        for run in evidence.runs
+        if run.pk in first and run.trigger in BY_THE_CLOCK
+    ]
+    return sorted(found, key=lambda it: it.due)
+
+
+class Faults:
+    """The times in which something was wrong or recovering, as a union of windows."""
+
+    def __init__(self, windows: Iterable[Window]) -> None:
+        self._spans: list[list[float]] = []
+        for start, end in sorted((it.start, it.end + it.grace) for it in windows):
+            if self._spans and start <= self._spans[-1][1]:
+                self._spans[-1][1] = max(self._spans[-1][1], end)
+            else:
+                self._spans.append([start, end])
+        self._starts = [span[0] for span in self._spans]
+
+    def seconds_between(self, start: float, end: float) -> float:
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        return sum(
+            max(0.0, min(end, span[1]) - max(start, span[0])) for span in self._spans[first:] if span[0] < end
+        )
