@@ -298,8 +298,11 @@ class Transport(virtual.Transport):
     """Named by the setting CELERY_BROKER_TRANSPORT."""
 
     Channel = Channel
+    # With an event loop each child of a prefork worker has a pipe of its own. Without one they read from one
+    # pipe, under a lock that a child takes with it when it is killed while it waits: the worker stays, and
+    # executes nothing any more.
     implements = virtual.Transport.implements.extend(
-        asynchronous=False, exchange_type=frozenset(["direct", "topic", "fanout"])
+        asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
     can_parse_url = True  # the URL says nothing but "filesystem:"
     driver_type = driver_name = "filesystem"
@@ -310,6 +313,15 @@ class Transport(virtual.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self.state = self.global_state
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """A worker's loop looks for messages as often as `drain_events` does in other processes."""
+        loop.call_repeatedly(self.polling_interval, self._deliver_what_is_there)
+
+    def _deliver_what_is_there(self) -> None:
+        with suppress(Empty):
+            while True:
+                self.cycle.get(self._deliver, timeout=0)  # type: ignore[union-attr]
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:
         """As the base's, but a worker that is told to stop need not wait for the timeout, twice."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 from django_celery_beat.models import IntervalSchedule
@@ -67,6 +69,32 @@ def test_a_killed_prefork_child_is_noticed_by_its_parent(cluster):
     assert "the worker process died" in lost.detail
     again = make_run(make_task_schedule("next", task="sample.add", args="[1, 2]"))
     assert wait_for_state(again, "succeeded")
+
+
+def test_an_idle_prefork_child_that_is_killed_stops_nothing_else(cluster):
+    """It waits for the next task: where children share a pipe, with a lock that its successor needs."""
+    cluster.beat()
+    parent = cluster.tasks()
+    first = make_run(make_task_schedule("first", task="sample.add", args="[1, 2]"))
+    child = wait_for_state(first, "succeeded").attempts.get().pid
+    wait_for(lambda: is_asleep(child), "the child waits for a task")
+
+    os.kill(child, signal.SIGKILL)
+
+    second = make_run(make_task_schedule("second", task="sample.add", args="[3, 4]"))
+    assert wait_for_state(second, "succeeded").attempts.get().pid != child
+    parent.terminate()
+    assert parent.wait(30) == 0
+
+
+def is_asleep(pid: int) -> bool:
+    """Three times in a row, and without any time of a processor in between."""
+    looks = set()
+    for _ in range(3):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        looks.add((fields[0], fields[11], fields[12]))
+        time.sleep(0.05)
+    return len(looks) == 1 and looks.pop()[0] == "S"
 
 
 def test_a_task_beyond_its_timeout_is_ended_politely_and_then_by_force(cluster):
