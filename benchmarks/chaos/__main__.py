@@ -3,7 +3,10 @@
 --minutes 10 --seed 1             everything, chosen by the seed
 --only database-crash worker-kill only these
 --list                            the names of all faults
---scale 0.3                       fewer schedules: at scale 1 about 150 runs a second
+--scale 0.3                       more load than this machine's usual
+--sqlite                          the engine of one machine: SQLite and files
+--history 1000000 --burst 50000   beside a long past, very many at once
+--seed 1 --plan                   what would be done
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import signal
 import sys
 import time
 
-from benchmarks.chaos.driver import Options, run, steps_the_clock
+from benchmarks.chaos.driver import run
 from benchmarks.chaos.faults import BY_NAME
-from benchmarks.chaos.servers import BROKERS, missing
+from benchmarks.chaos.options import Options, steps_the_clock, usual_scale
+from benchmarks.chaos.servers import missing
 
 
 def main() -> int:
@@ -26,31 +30,51 @@ def main() -> int:
         for name, kind in BY_NAME.items():
             print(f"{name:28}{(inspect.getdoc(kind) or '').partition(chr(10))[0]}")
         return 0
-    only = [BY_NAME[name] for name in given.only]
-    clock = given.clock or steps_the_clock(only)
-    if problem := missing(given.broker, faked_clock=clock, pooled=given.pgbouncer):
+    options = _options(given)
+    if given.plan:
+        print(f"seed {options.seed}")
+        for line in options.plan().lines(options.seconds - options.quiet, options.lease):
+            print(line)
+        return 0
+    problem = _contradiction(options) or missing(
+        options.broker, faked_clock=options.clock, pooled=options.pooled
+    )
+    if problem:
         print(f"Chaos starts servers of its own, and {problem}.", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # everything is taken down
+    return run(options)
+
+
+def _options(given: argparse.Namespace) -> Options:
     seconds = given.minutes * 60
-    return run(
-        Options(
-            seconds=seconds,
-            quiet=given.quiet if given.quiet is not None else min(60.0, seconds / 5),
-            calm=given.calm,
-            seed=given.seed if given.seed is not None else random.Random(time.time_ns()).randrange(10**6),
-            scale=given.scale,
-            broker=given.broker,
-            only=only,
-            kill_gap=given.kill_gap,
-            outage_gap=given.outage_gap,
-            lease=given.lease,
-            epsilon=given.epsilon,
-            clock=clock,
-            pooled=given.pgbouncer,
-            keep=given.keep,
-        )
+    only = [BY_NAME[name] for name in given.only]
+    return Options(
+        seconds=seconds,
+        quiet=given.quiet if given.quiet is not None else min(60.0, seconds / 5),
+        calm=given.calm,
+        seed=given.seed if given.seed is not None else random.Random(time.time_ns()).randrange(10**6),
+        scale=given.scale,
+        broker="files" if given.sqlite else given.broker,
+        only=only,
+        kill_gap=given.kill_gap,
+        outage_gap=given.outage_gap,
+        lease=given.lease,
+        epsilon=given.epsilon,
+        clock=given.clock or steps_the_clock(only),
+        pooled=given.pgbouncer,
+        keep=given.keep,
+        history=given.history,
+        burst=given.burst,
     )
+
+
+def _contradiction(options: Options) -> str:
+    if options.is_embedded and (options.clock or options.pooled or options.history):
+        return "--clock, --pgbouncer and --history need PostgreSQL, which --sqlite leaves out"
+    if options.burst and options.seconds < options.quiet + 60:
+        return "--burst falls due in the first full minute after the quiet time: give it a minute more"
+    return ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,10 +84,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", type=float, help="seconds without faults at first (a fifth, at most 60)")
     parser.add_argument("--calm", type=float, default=15, help="seconds between the last fault and the end")
     parser.add_argument("--seed", type=int, help="of everything that is left to chance; printed")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the load; 1 is 340 schedules")
-    parser.add_argument("--broker", choices=sorted(BROKERS), default="rabbitmq")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=usual_scale(),
+        help="of the load: 1 is 364 schedules, 150 runs a second",
+    )
+    parser.add_argument("--broker", choices=["rabbitmq", "redis"], default="rabbitmq")
+    parser.add_argument(
+        "--sqlite", action="store_true", help="the embedded engine: SQLite and files, one beat"
+    )
     parser.add_argument("--only", nargs="+", choices=sorted(BY_NAME), default=[], metavar="FAULT")
     parser.add_argument("--list", action="store_true", help="the faults, and leave")
+    parser.add_argument("--plan", action="store_true", help="what the seed will do, and leave")
+    parser.add_argument(
+        "--history", type=int, default=0, metavar="RUNS", help="on record before the first one"
+    )
+    parser.add_argument(
+        "--burst", type=int, default=0, metavar="JOBS", help="more jobs, all due at one instant"
+    )
     parser.add_argument("--clock", action="store_true", help="clock steps too: PostgreSQL is slower then")
     parser.add_argument("--pgbouncer", action="store_true", help="in transaction mode before PostgreSQL")
     parser.add_argument("--kill-gap", type=float, default=3, help="seconds between two kills, on average")

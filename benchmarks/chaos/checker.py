@@ -93,6 +93,8 @@ def _instants_of(job: Job, rows: Iterable[RunRow], evidence: Evidence) -> Iterat
 
 def _floor(job: Job, moment: datetime) -> int:
     """The number of the last instant at or before the moment."""
+    if job.once is not None:
+        return int(moment >= job.once)
     if job.every is None:
         return int(moment.timestamp() // 60)
     assert job.anchor is not None
@@ -100,6 +102,8 @@ def _floor(job: Job, moment: datetime) -> int:
 
 
 def _instant(job: Job, number: int) -> datetime:
+    if job.once is not None:
+        return job.once
     if job.every is None:
         return datetime.fromtimestamp(number * 60, tz=UTC)
     assert job.anchor is not None

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +65,25 @@ def prefork(name: str, concurrency: int) -> Member:
 
 class Cluster:
     def __init__(
-        self, scratch: Scratch, members: list[Member], environments: dict[str, dict[str, str]], *, seed: int
+        self,
+        scratch: Scratch,
+        logs: Path,
+        members: list[Member],
+        environments: dict[str, dict[str, str]],
+        *,
+        seed: int,
     ) -> None:
         """`environments` by role: the addresses of its database and broker, and the compressed times."""
         self.members = members
         self.complaints: list[str] = []
         """What the processes did that they must not do, such as not to stop when told to."""
+        self.peaks: Counter[str] = Counter()
+        """The most memory that a process was seen to have, in MiB, by what it is."""
         self._scratch, self._random = scratch, random.Random(seed)
         self._environments = {
             role: os.environ | given | {MARK: scratch.mark} for role, given in environments.items()
         }
-        self._logs = scratch.directory("logs")
+        self._logs = logs
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._keep_alive, name="cluster", daemon=True)
 
@@ -170,10 +181,21 @@ class Cluster:
                 f"{member.name} (pid {process.pid}) stopped with {process.returncode} after {took:.0f} s"
             )
 
+    def _weigh(self) -> None:
+        for member in self.members:
+            what = member.role.rstrip("s") if not member.pool else f"{member.pool} worker"
+            for pid in filter(None, [member.pid, *_children(member)]):
+                whose = "zygote" if _is_zygote(pid) else what
+                self.peaks[whose] = max(self.peaks[whose], _peak(pid))
+
     def _keep_alive(self) -> None:
         """Whatever died is started again after half a second to three, as a supervisor does."""
         due: dict[str, float] = {}
-        while not self._stopping.wait(0.1):
+        for turn in count():
+            if self._stopping.wait(0.1):
+                return
+            if turn % 20 == 0:
+                self._weigh()
             for member in self.members:
                 if member.is_held or member.pid is not None:
                     due.pop(member.name, None)
@@ -181,6 +203,12 @@ class Cluster:
                     due[member.name] = time.monotonic() + self._random.uniform(0.5, 3)
                 elif time.monotonic() >= due[member.name]:
                     self._start(member)
+
+
+def _peak(pid: int) -> int:
+    """MiB, since the process began."""
+    found = re.search(rb"^VmHWM:\s+(\d+) kB", read(f"/proc/{pid}/status"), re.MULTILINE)
+    return int(found[1]) >> 10 if found else 0
 
 
 def _children(member: Member) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,10 +14,12 @@ from benchmarks.chaos import poison
 from benchmarks.chaos.rows import AttemptRow, RunRow
 from benchmarks.chaos.scratch import host_time
 from schedules import auditing
-from schedules.models import Attempt, Run, Schedule
+from schedules.models import Attempt, AttemptOutput, Run, Schedule
 from schedules.querysets import database_now
 
 MOST_AUDITED = 50
+KEPT = (64 + 192) << 10
+"""Bytes of an attempt's output, its head and its tail; a character is a byte at least."""
 
 
 @dataclass
@@ -44,9 +47,12 @@ class Clocks:
     def was_shown_twice(self, moment: datetime) -> bool:
         """By a step back: an edit then may carry an earlier time than a run that was decided before it."""
         stamp = moment.timestamp()
-        return any(
-            after[0] + after[1] <= stamp <= after[0] + before[1] for before, after in pairwise(self.steps)
-        )
+        ends = [since for since, _ in self.steps[1:]] + [math.inf]
+        shown = [
+            (0.0 if number == 0 else since + ahead) <= stamp <= end + ahead
+            for number, ((since, ahead), end) in enumerate(zip(self.steps, ends, strict=True))
+        ]
+        return sum(shown) > 1
 
     def latest(self, now: datetime) -> datetime:
         """The latest time that the database's clock has shown: before a step back it was later than `now`."""
@@ -54,18 +60,27 @@ class Clocks:
         return max([now, *(datetime.fromtimestamp(stamp, tz=now.tzinfo) for stamp in shown)])
 
 
-def runs() -> list[RunRow]:
+def runs(after: int = 0) -> list[RunRow]:
+    """Those whose key is above `after`."""
     columns = (
         *("pk", "schedule_id", "scheduled_for", "trigger", "state", "reason", "detail", "attempt"),
         *("missed_count", "missed_until", "created_at", "started_at", "finished_at"),
     )
-    return [RunRow(*row) for row in Run.objects.order_by("pk").values_list(*columns).iterator(5000)]
+    return [
+        RunRow(*row)
+        for row in Run.objects.filter(pk__gt=after).order_by("pk").values_list(*columns).iterator(5000)
+    ]
 
 
-def attempts() -> list[AttemptRow]:
-    rows = Attempt.objects.order_by("run", "number").values_list(
-        *("run", "number", "outcome", "finished_at", "error", "exit_code", "signal"),
-        *("decision", "decision_text", "worker__pid", "late_result"),
+def attempts(after: int = 0) -> list[AttemptRow]:
+    """Those of the same runs."""
+    rows = (
+        Attempt.objects.filter(run__gt=after)
+        .order_by("run", "number")
+        .values_list(
+            *("run", "number", "outcome", "finished_at", "error", "exit_code", "signal"),
+            *("decision", "decision_text", "worker__pid", "late_result"),
+        )
     )
     return [
         AttemptRow(
@@ -88,14 +103,14 @@ def counters() -> dict[int, int]:
     return dict(Schedule.objects.values_list("pk", "total_run_count"))
 
 
-def audited(clocks: Clocks) -> list[str]:
+def audited(clocks: Clocks, since: datetime) -> list[str]:
     """What the product's audit finds, over all schedules and their revisions.
 
     It goes by the times of edits and decisions, which say nothing of their order where a time came twice.
     """
     said = [
         f"audit: {it.name}: {finding.at}: {finding.what}: {finding.cause}"
-        for it, finding in auditing.audit().findings()
+        for it, finding in auditing.audit(start=since).findings()
         if not clocks.was_shown_twice(finding.at)
     ]
     return said[:MOST_AUDITED]
@@ -103,6 +118,13 @@ def audited(clocks: Clocks) -> list[str]:
 
 def active() -> int:
     return Run.objects.active().count()
+
+
+def oversized() -> list[str]:
+    """Attempts that keep more of their output than they may."""
+    rows = AttemptOutput.objects.filter(bytes_seen__gt=KEPT).order_by("pk").iterator(100)
+    sizes = ((row.pk, sum(len(text) for _, text in (*row.head, *row.tail))) for row in rows)
+    return [f"attempt {pk} keeps {size:,} characters of its output" for pk, size in sizes if size > KEPT]
 
 
 def set_aside() -> Sequence[str]:

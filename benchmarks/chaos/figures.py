@@ -4,44 +4,66 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.chaos.lateness import Faults, Start, starts
-from benchmarks.chaos.rows import LOSSES, Evidence, Violation
+from benchmarks.chaos.aims import aims
+from benchmarks.chaos.lateness import BURST, Faults, Start, percentile, starts
+from benchmarks.chaos.rows import BY_THE_CLOCK, LOSSES, Evidence, Violation
 
 SHOWN = 40
 """Violations that are printed in full."""
 
 
-def lines(evidence: Evidence, violations: Sequence[Violation], *, quiet_until: float) -> Iterator[str]:
+def lines(
+    evidence: Evidence,
+    violations: Sequence[Violation],
+    *,
+    quiet_until: float,
+    peaks: Mapping[str, int] | None = None,
+) -> Iterator[str]:
+    """`peaks`: the most memory that a process had, in MiB, by what it is."""
     yield from _work(evidence)
     yield from _harm(evidence)
     yield from _times(evidence, quiet_until)
+    yield from _bursts(evidence)
     yield from _recovery(evidence)
+    yield from (
+        f"aim                {aim}" for aim in aims(evidence, quiet_until=quiet_until, peaks=peaks or {})
+    )
     yield from _verdict(violations)
+    yield _summary(evidence, violations)
 
 
 def _work(evidence: Evidence) -> Iterator[str]:
-    by_clock = [run for run in evidence.runs if run.trigger in ("schedule", "catch_up")]
-    occurrences = sum(max(run.missed_count, 1) for run in by_clock)
     states = Counter(
         f"skipped: {run.reason}" if run.state == "skipped" else run.state for run in evidence.runs
     )
     outcomes = Counter(row.outcome for row in evidence.attempts)
-    yield f"occurrences        {occurrences:,} of {len(evidence.jobs)} schedules"
-    yield f"runs               {len(evidence.runs):,}: {_counted(states)}"
-    yield f"attempts           {len(evidence.attempts):,}: {_counted(outcomes)}"
+    yield f"occurrences        {_occurrences(evidence):,} of {len(evidence.jobs)} schedules"
+    yield f"runs               {len(evidence.runs):,}: {counted(states)}"
+    yield f"attempts           {len(evidence.attempts):,}: {counted(outcomes)}"
     yield f"executions seen    {len(evidence.truth.executions):,} by the jobs themselves"
     done = {(it.run, it.attempt) for it in evidence.truth.executions if it.succeeded}
     unheard = sum((row.run, row.number) in done for row in evidence.attempts if row.outcome in LOSSES)
     yield f"done, but lost     {unheard:,} attempts whose job ended well and whose worker could not say so"
 
 
+def _occurrences(evidence: Evidence) -> int:
+    return sum(max(run.missed_count, 1) for run in evidence.runs if run.trigger in BY_THE_CLOCK)
+
+
 def _harm(evidence: Evidence) -> Iterator[str]:
-    kinds = Counter(window.name for window in evidence.windows)
-    kills = sum(count for name, count in kinds.items() if name.endswith("-kill"))
-    yield f"kills              {kills:,}"
-    yield f"faults             {sum(kinds.values()):,}: {_counted(kinds)}"
+    kinds = _kinds(evidence)
+    yield f"kills              {_kills(kinds):,}"
+    yield f"faults             {kinds.total():,}: {counted(kinds)}"
+
+
+def _kinds(evidence: Evidence) -> Counter[str]:
+    return Counter(window.name for window in evidence.windows if window.name != BURST)
+
+
+def _kills(kinds: Counter[str]) -> int:
+    return sum(count for name, count in kinds.items() if name.endswith("-kill"))
 
 
 def _times(evidence: Evidence, quiet_until: float) -> Iterator[str]:
@@ -59,22 +81,34 @@ def _times(evidence: Evidence, quiet_until: float) -> Iterator[str]:
     yield f"start after instant, while faults or recovery    {_percentiles(hit)}"
 
 
+def _bursts(evidence: Evidence) -> Iterator[str]:
+    jobs = {job.schedule_id for job in evidence.jobs if job.once is not None}
+    late = [it.seconds for it in starts(evidence) if it.run.schedule_id in jobs]
+    if jobs:
+        yield f"start after instant, {len(jobs):,} due at once          {_percentiles(late)}"
+
+
 def _recovery(evidence: Evidence) -> Iterator[str]:
+    for name, times in sorted(_recoveries(evidence).items()):
+        known = sorted(seconds for seconds in times if seconds is not None)
+        said = f"median {known[len(known) // 2]:.1f} s, worst {known[-1]:.1f} s" if known else "-"
+        late = len(times) - len(known)
+        note = f"; {late} still catching up at the next fault" if late else ""
+        yield f"on time again after {name:26}{said}, n={len(known)}{note}"
+
+
+def _recoveries(evidence: Evidence) -> dict[str, list[float | None]]:
     """From the end of a fault to the last late start after it. Kills beside it are part of the picture."""
     lasting = sorted(
-        (window for window in evidence.windows if not window.name.endswith("-kill")), key=lambda it: it.start
+        (it for it in evidence.windows if not it.name.endswith("-kill") and it.name != BURST),
+        key=lambda it: it.start,
     )
     ordered = sorted(starts(evidence), key=lambda it: it.started)
     found: dict[str, list[float | None]] = defaultdict(list)
     for number, window in enumerate(lasting):
         following = lasting[number + 1].start if number + 1 < len(lasting) else math.inf
         found[window.name].append(_recovered(ordered, window.end, following, evidence.epsilon))
-    for name, times in sorted(found.items()):
-        known = sorted(seconds for seconds in times if seconds is not None)
-        said = f"median {known[len(known) // 2]:.1f} s, worst {known[-1]:.1f} s" if known else "-"
-        late = len(times) - len(known)
-        note = f"; {late} still catching up at the next fault" if late else ""
-        yield f"on time again after {name:26}{said}, n={len(known)}{note}"
+    return found
 
 
 def _recovered(ordered: Sequence[Start], end: float, following: float, epsilon: float) -> float | None:
@@ -88,20 +122,30 @@ def _recovered(ordered: Sequence[Start], end: float, following: float, epsilon: 
 
 def _verdict(violations: Sequence[Violation]) -> Iterator[str]:
     kinds = Counter(violation.invariant for violation in violations)
-    said = f": {_counted(kinds)}" if kinds else ""
+    said = f": {counted(kinds)}" if kinds else ""
     yield f"violations         {len(violations):,}{said}"
     yield from (f"  {violation}" for violation in violations[:SHOWN])
     if len(violations) > SHOWN:
         yield f"  and {len(violations) - SHOWN:,} more"
 
 
-def _counted(counts: Counter[str]) -> str:
+def _summary(evidence: Evidence, violations: Sequence[Violation]) -> str:
+    """All that one run is compared by with another, in one line."""
+    kinds, late = _kinds(evidence), [it.seconds for it in starts(evidence) if it.run.trigger == "schedule"]
+    times = [it for found in _recoveries(evidence).values() for it in found if it is not None]
+    return (
+        f"summary            {_occurrences(evidence):,} occurrences, {_kills(kinds):,} kills, "
+        f"{kinds.total():,} faults, {len(violations):,} violations; late {_percentiles(late)}; "
+        f"on time again {f'within {max(times):.1f} s' if times else '-'}"
+    )
+
+
+def counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
 
 
 def _percentiles(values: Sequence[float]) -> str:
     if not values:
         return "none"
-    ordered = sorted(values)
-    p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * part))] for part in (0.5, 0.99))
-    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {ordered[-1]:.2f} s, n={len(ordered):,}"
+    p50, p99 = (percentile(values, part) for part in (0.5, 0.99))
+    return f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {max(values):.2f} s, n={len(values):,}"

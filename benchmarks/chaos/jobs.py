@@ -22,6 +22,12 @@ FLAKY = 3
 STEP = 0.5
 """Seconds between two signs of life of a long job."""
 
+NOISES = 6
+"""Zeros, colours, one endless line, no text at all, output after the end, a daemon that keeps the pipe."""
+
+FLOOD = 100_000_000
+"""Bytes: a command prints as many, and a worker keeps 256 KiB of them."""
+
 SCRIPT = """\
 note() {
     read now rest </proc/uptime
@@ -36,6 +42,24 @@ flaky() {
     fi
     note E 0
 }
+greedy() {
+    note S -
+    if [ $1 = 1 ]; then kill -KILL $$; fi
+    all=0123456789abcdef
+    while :; do all=$all$all; done
+}
+noisy() {
+    note S -
+    case $1 in
+        0) head -c FLOOD /dev/zero ;;
+        1) yes "$(printf '\033[31mred\033[0m and \033[2Jgone')" | head -c FLOOD ;;
+        2) head -c FLOOD /dev/zero | tr '\0' x ;;
+        3) head -c 1000000 /dev/urandom ;;
+        4) (sleep 1; echo too late) & ;;
+        5) setsid sleep 3600 & ;;
+    esac
+    note E 0
+}
 long() {
     note S -
     steps=0
@@ -46,13 +70,16 @@ long() {
 
 
 def write_script(path: Path, truth: Path) -> None:
-    """For the commands: /bin/sh reads it, and neither part of it starts another program but `sleep`."""
-    text = SCRIPT.replace("TRUTH", str(truth)).replace("FLAKY", str(FLAKY)).replace("STEP", str(STEP))
+    """For the commands: /bin/sh reads it. What is executed often starts no other program but `sleep`."""
+    given = {"TRUTH": truth, "FLAKY": FLAKY, "STEP": STEP, "FLOOD": FLOOD}
+    text = SCRIPT
+    for word, value in given.items():
+        text = text.replace(word, str(value))
     path.write_text(text)
 
 
-def command(script: Path, work: str, steps: int = 0) -> str:
-    return f". {script}; {work} {steps or ''}".strip()
+def command(script: Path, work: str) -> str:
+    return f". {script}; {work}"
 
 
 class Failed(Exception):

@@ -1,69 +1,64 @@
-"""Two lanes of faults side by side, both drawn from the seed: quick kills, and whatever takes its time.
+"""A lane carries out its part of the plan, one fault after the other, until it is told to stop.
 
-Each lane does one thing after the other; what it did, and for how long, becomes a `Window`.
+What it did, and for how long, becomes a `Window`.
 """
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from benchmarks.chaos.faults import Fault, Stage
+from benchmarks.chaos.plan import Step
 from benchmarks.chaos.rows import Window
 from benchmarks.chaos.scratch import host_time
 
+PASSED_OVER = 0.01
+"""Seconds that a step takes which is impossible here."""
+
 
 class Lane:
-    """Injects faults of `kinds` until told to stop, with a pause of `gap` seconds between them."""
-
-    def __init__(
-        self,
-        stage: Stage,
-        kinds: Sequence[type[Fault]],
-        *,
-        chance: random.Random,
-        gap: tuple[float, float],
-        note: Callable[[str], None],
-    ) -> None:
+    def __init__(self, stage: Stage, steps: Iterator[Step], *, note: Callable[[str], None]) -> None:
         """`note` is told of each fault when it is over."""
         self.windows: list[Window] = []
         self.troubles: list[str] = []
         """Faults that could not be injected or healed: then the run proves nothing."""
-        self._stage, self._chance, self._gap, self._note = stage, chance, gap, note
-        self._kinds = [kind for kind in kinds if kind.is_possible(stage)]
-        self._bag: list[type[Fault]] = []
+        self.left_out: Counter[str] = Counter()
+        """Faults of the plan that cannot happen here, or found nothing to hit."""
+        self._stage, self._steps, self._note = stage, steps, note
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def start(self) -> None:
-        if self._kinds:
-            self._thread.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """What lasts is healed first."""
         self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.join()
 
     def _work(self) -> None:
-        while not self._stopping.wait(self._chance.uniform(*self._gap)):
-            fault = self._next()(self._stage, self._chance)
-            try:
-                self._do(fault)
-            except Exception as error:
-                self.troubles.append(f"{fault.name}: {type(error).__name__}: {error}")
+        for step in self._steps:
+            possible = step.kind.is_possible(self._stage)
+            if self._stopping.wait(step.pause if possible else PASSED_OVER):
+                return
+            if possible:
+                self._try(step.kind(self._stage, step.chance()))
+            else:
+                self.left_out[step.kind.name] += 1
 
-    def _next(self) -> type[Fault]:
-        """Each kind once, in random order, and then again: a short run has seen many kinds."""
-        if not self._bag:
-            self._bag = self._chance.sample(self._kinds, len(self._kinds))
-        return self._bag.pop()
+    def _try(self, fault: Fault) -> None:
+        try:
+            self._do(fault)
+        except Exception as error:
+            self.troubles.append(f"{fault.name}: {type(error).__name__}: {error}")
 
     def _do(self, fault: Fault) -> None:
         began, start = time.monotonic(), host_time()
         if not fault.inject():
+            self.left_out[fault.name] += 1
             return
         try:
             self._stopping.wait(max(0.0, fault.seconds - (time.monotonic() - began)))

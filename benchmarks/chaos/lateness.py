@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.rows import BY_THE_CLOCK, Evidence, RunRow, Window
@@ -23,16 +23,24 @@ class Start:
 
 
 def starts(evidence: Evidence) -> list[Start]:
-    """The first execution of each run by the clock, in the order in which they were due."""
+    """The first execution of each run by the clock, in the order in which they were due.
+
+    Not those whose instant had passed when the schedules were committed: nobody could be on time for them.
+    """
     first: dict[int, float] = {}
     for it in evidence.truth.executions:
         first[it.run] = min(first.get(it.run, it.started), it.started)
     found = [
         Start(run, evidence.host_time_of(run.scheduled_for), first[run.pk])
         for run in evidence.runs
-        if run.pk in first and run.trigger in BY_THE_CLOCK
+        if run.pk in first and run.trigger in BY_THE_CLOCK and run.scheduled_for > evidence.created.latest
     ]
     return sorted(found, key=lambda it: it.due)
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """Of at least one value; `part` is in [0, 1)."""
+    return sorted(values)[int(len(values) * part)]
 
 
 class Faults:
@@ -52,3 +60,15 @@ class Faults:
         return sum(
             max(0.0, min(end, span[1]) - max(start, span[0])) for span in self._spans[first:] if span[0] < end
         )
+
+
+BURST = "burst"
+
+
+def bursts(evidence: Evidence) -> list[Window]:
+    """The time from the instant of a burst to its last start: no fault, and makes runs late all the same."""
+    jobs = {job.schedule_id for job in evidence.jobs if job.once is not None}
+    found = [it for it in starts(evidence) if it.run.schedule_id in jobs]
+    if not found:
+        return []
+    return [Window(BURST, min(it.due for it in found), max(it.started for it in found), grace=0)]

@@ -35,6 +35,7 @@ class Scratch:
         self.mark = self.root.name
         self._keep = keep
         self._mounts: list[Path] = []
+        self._worth_keeping: list[Path] = []
 
     def directory(self, name: str, mode: int = 0o755) -> Path:
         path = self.root / name
@@ -42,12 +43,16 @@ class Scratch:
         path.chmod(mode)
         return path
 
-    def small(self, name: str, megabytes: int, mode: int = 0o755) -> Path:
-        """A directory that can be filled up without harm to others; only root gets a real limit."""
+    def small(self, name: str, megabytes: int, mode: int = 0o755, *, is_worth_keeping: bool = False) -> Path:
+        """A directory that can be filled up without harm to others; only root gets a real limit.
+
+        What it holds goes with it, unless it is worth keeping, and the run is kept.
+        """
         path = self.directory(name, mode)
         command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode={mode:o}", "tmpfs", str(path)]
         if os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0:
             self._mounts.append(path)
+            self._worth_keeping += [path] if is_worth_keeping and self._keep else []
         return path
 
     def is_limited(self, path: Path) -> bool:
@@ -55,7 +60,13 @@ class Scratch:
 
     def close(self) -> None:
         for path in self._mounts:
+            copy = path.with_name(f"{path.name}.kept")
+            if path in self._worth_keeping:
+                shutil.copytree(path, copy)
             subprocess.run(["umount", "-l", str(path)], capture_output=True, check=False)
+            if copy.exists():
+                shutil.copytree(copy, path, dirs_exist_ok=True)
+                shutil.rmtree(copy)
         if not self._keep:
             shutil.rmtree(self.root, ignore_errors=True)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos import figures
+from benchmarks.chaos.aims import aims
 from benchmarks.chaos.checker import check
-from benchmarks.chaos.lateness import Faults, starts
+from benchmarks.chaos.lateness import Faults, bursts, starts
 from benchmarks.chaos.load import Job
 from benchmarks.chaos.rows import AttemptRow, Evidence, RunRow, Span, Window
 from benchmarks.chaos.truth import Execution, Truth, read
@@ -291,6 +292,13 @@ def test_a_late_start_is_found_unless_a_fault_explains_it():
     assert violated(truth=late, was_shown_twice=lambda moment: True) == []
 
 
+def test_nobody_is_late_for_an_instant_that_had_passed_when_the_schedules_were_committed():
+    late = Truth([execution(10, started=9.0, ended=9.1), execution(11, started=4.1, ended=4.2)])
+    first = T0 + PERIOD
+    assert violated(truth=late, created=Span(T0, first)) == []
+    assert violated(truth=late, created=Span(T0, first - SECOND / 1000)) == ["I8"]
+
+
 def test_overlapping_faults_count_once():
     faults = Faults([Window("a", 0, 4, 1), Window("b", 2, 6, 1), Window("c", 20, 21, 0)])
     assert faults.seconds_between(-5, 30) == 8
@@ -353,3 +361,62 @@ def test_a_recovery_that_the_next_fault_cut_short_is_not_counted_as_one():
     windows = [Window("purge", 3.0, 5.0, 60.0), Window("reset", 9.0, 9.0, 60.0)]
     text = "\n".join(figures.lines(evidence(runs=runs, truth=truth, windows=windows), [], quiet_until=3.0))
     assert "purge                     -, n=0; 1 still catching up at the next fault" in text
+
+
+ONCE = replace(QUICK, every=None, anchor=None, once=T0 + PERIOD)
+
+
+def test_what_is_due_once_has_one_run_at_its_instant():
+    once = {"jobs": [ONCE], "runs": [run(10)], "attempts": [attempt(10)], "truth": Truth([execution(10)])}
+    assert violated(**once, counters={1: 1}) == []
+    assert violated(**once | {"runs": [], "attempts": [], "truth": Truth()}, counters={1: 0}) == ["I1"]
+    early = run(10, scheduled_for=T0 + SECOND)
+    assert "I1" in violated(**once | {"runs": [early]}, counters={1: 1})
+    before = Span(T0 + SECOND, T0 + SECOND)
+    assert "I1" in violated(**once, counters={1: 1}, disabled=before)
+
+
+def test_a_burst_explains_what_is_late_while_it_lasts():
+    late = {
+        "jobs": [ONCE, replace(FLAKY, max_attempts=1)],
+        "runs": [run(10), run(11, 2), run(12, 2, number=2)],
+        "attempts": [attempt(10), attempt(11), attempt(12)],
+        "truth": Truth(
+            [execution(10, started=7.0, ended=7.1), execution(11), execution(12, started=6.5, ended=6.6)]
+        ),
+        "counters": {1: 1, 2: 2},
+    }
+    assert violated(**late) == ["I8", "I8"]
+    windows = bursts(evidence(**late))
+    assert [(it.name, it.start, it.end) for it in windows] == [("burst", 2.0, 7.0)]
+    assert violated(**late, windows=windows) == []
+    text = "\n".join(figures.lines(evidence(**late, windows=windows), [], quiet_until=0))
+    assert "start after instant, 1 due at once" in text
+    assert "faults             0" in text
+
+
+def test_without_a_burst_there_is_no_window_for_one():
+    assert bursts(evidence()) == []
+
+
+def test_one_line_says_what_runs_are_compared_by():
+    facts = evidence(windows=[Window("purge", 3.0, 5.0, 6.0), Window("beat-kill", 1.0, 1.0, 0.0)])
+    assert list(figures.lines(facts, [], quiet_until=3.0))[-1] == (
+        "summary            2 occurrences, 1 kills, 2 faults, 0 violations; "
+        "late p50 0.10 s, p99 0.10 s, max 0.10 s, n=2; on time again -"
+    )
+
+
+def test_the_figures_are_held_against_what_is_aimed_for():
+    """The database is back at 3 s, and the next run begins at 4.1 s; in the second case 20 s later."""
+    windows = [Window("database-crash", 2.5, 3.0, 90.0)]
+    peaks = {"threads worker": 151, "beat": 500}
+    held = [str(aim) for aim in aims(evidence(windows=windows), quiet_until=2.4, peaks=peaks)]
+    assert held == [
+        "p99 of starts before the first fault: 0.1 s, at most 1: held",
+        "first start after the database's return, at worst: 1.1 s, at most 15: held",
+        "memory of a worker, at most: 151 MiB, at most 150: missed",
+    ]
+    late = Truth([execution(10), execution(11, started=24.1, ended=24.2)])
+    missed = [str(aim) for aim in aims(evidence(windows=windows, truth=late), quiet_until=0, peaks={})]
+    assert missed == ["first start after the database's return, at worst: 21.1 s, at most 15: missed"]

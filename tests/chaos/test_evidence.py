@@ -45,3 +45,12 @@ def test_the_times_before_a_step_back_come_twice():
         *(False, True, True, False)
     ]
     assert not Clocks([(100.0, 1000.0), (200.0, 8200.0)]).was_shown_twice(moment(1300))
+
+
+def test_only_as_much_comes_twice_as_the_clock_showed_before_it_was_set_right():
+    clocks = Clocks([(7300.0, 1000.0), (7400.0, -6200.0), (7430.0, 1000.0)])
+    assert [clocks.was_shown_twice(moment(stamp)) for stamp in (1190, 1210, 1240, 8390, 8410, 8440)] == [
+        *(False, True, False, False, False, False)
+    ]
+    assert clocks.host_time_of(moment(8410)) == 7430
+    assert clocks.host_time_of(moment(8435)) == 7435

@@ -5,7 +5,7 @@ Kills are over at once, and a supervisor starts again what died; the others last
 
     fault     what a fault is, and the stage on which it happens
     kills     processes killed, or stopped for a while
-    servers   the broker and the database: crashed, emptied, away for long, with a clock that steps
+    servers   the broker and the database: crashed, emptied, locked, away for long, with a clock that steps
     network   the ways between processes and servers
     disks     full ones
     deploys   orderly restarts
@@ -14,7 +14,7 @@ Kills are over at once, and a supervisor starts again what died; the others last
 from __future__ import annotations
 
 from benchmarks.chaos.faults.deploys import Deploy, DeployBeats
-from benchmarks.chaos.faults.disks import DatabaseFull, SpoolFull
+from benchmarks.chaos.faults.disks import DatabaseFull, LogFull, SpoolFull
 from benchmarks.chaos.faults.fault import Fault, Stage
 from benchmarks.chaos.faults.kills import (
     KillBeat,
@@ -40,9 +40,11 @@ from benchmarks.chaos.faults.network import (
 from benchmarks.chaos.faults.servers import (
     Clock,
     ClockBack,
+    ClockFarBack,
     ClockForward,
     CrashBroker,
     CrashDatabase,
+    LockDatabase,
     LongBrokerOutage,
     LongDatabaseOutage,
     Purge,
@@ -54,9 +56,10 @@ OUTAGES: list[type[Fault]] = [
     *(CrashBroker, Purge, CrashDatabase),
     *(SilenceWorkersDatabase, SilenceBeatsDatabase, SilenceWorkersBroker, SilenceBeatsBroker),
     *(RefuseWorkersDatabase, RefuseBeatsBroker, Delay, Reset, Cut),
-    *(DatabaseFull, SpoolFull, Deploy, DeployBeats, ClockForward, ClockBack),
+    *(DatabaseFull, SpoolFull, LogFull, LockDatabase),
+    *(Deploy, DeployBeats, ClockForward, ClockBack),
 ]
-LONG: list[type[Fault]] = [LongBrokerOutage, LongDatabaseOutage]
+LONG: list[type[Fault]] = [LongBrokerOutage, LongDatabaseOutage, ClockFarBack]
 """Chosen by name only."""
 
 BY_NAME: dict[str, type[Fault]] = {kind.name: kind for kind in [*KILLS, *OUTAGES, *LONG]}

@@ -37,17 +37,17 @@ class Full(Fault):
 
 
 class DatabaseFull(Full):
-    """PostgreSQL then ends itself rather than to lose a commit."""
+    """PostgreSQL then ends itself rather than to lose a commit; SQLite refuses what does not fit."""
 
     name = "database-full"
 
     @classmethod
     def is_possible(cls, stage: Stage) -> bool:
-        return stage.postgresql.is_limited
+        return stage.database.is_limited
 
     @property
     def disk(self) -> Path:
-        return self.stage.postgresql.disk
+        return self.stage.database.disk
 
     def inject(self) -> bool:
         self.cut_off = EVERYBODY
@@ -55,7 +55,7 @@ class DatabaseFull(Full):
 
     def heal(self) -> None:
         super().heal()
-        self.stage.postgresql.revive()
+        self.stage.database.revive()
 
 
 class SpoolFull(Full):
@@ -65,7 +65,7 @@ class SpoolFull(Full):
 
     @classmethod
     def is_possible(cls, stage: Stage) -> bool:
-        return stage.spool is not None
+        return stage.spool is not None and ("workers", "database") in stage.ways
 
     @property
     def disk(self) -> Path:
@@ -80,3 +80,18 @@ class SpoolFull(Full):
     def heal(self) -> None:
         super().heal()
         self.stage.ways["workers", "database"].set(Mode.PASS)
+
+
+class LogFull(Full):
+    """Where the processes write their logs: a line that cannot be written must not end anything."""
+
+    name, grace = "log-full", 0
+
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return stage.logs is not None
+
+    @property
+    def disk(self) -> Path:
+        assert self.stage.logs is not None
+        return self.stage.logs

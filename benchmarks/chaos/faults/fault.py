@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from benchmarks.chaos.cluster import Cluster
 from benchmarks.chaos.proxy import Proxy
-from benchmarks.chaos.servers import Broker, PostgreSQL
+from benchmarks.chaos.servers import Broker, Database
 
 AFTERMATH = 90
 """Seconds after an outage in which runs may still be late: what piled up is worked off beside the load."""
@@ -21,13 +21,17 @@ EVERYBODY: frozenset[int] = frozenset()
 
 @dataclass
 class Stage:
-    """All that can be hit. `lease` is in seconds; `ways` are proxies by role and server."""
+    """All that can be hit. `lease` is in seconds; `ways` are proxies by role and server, if any.
+
+    `spool` and `logs` are None where they are not on disks of their own.
+    """
 
     cluster: Cluster
-    postgresql: PostgreSQL
+    database: Database
     broker: Broker
     ways: dict[tuple[str, str], Proxy]
     spool: Path | None
+    logs: Path | None
     lease: float
     clock_stepped: Callable[[], None]
     proxies: list[Proxy] = field(init=False)
@@ -48,7 +52,12 @@ class Fault:
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         self.stage, self.chance = stage, chance
         self.cut_off: frozenset[int] | None = None
-        self.seconds = chance.uniform(*self.length) if self.length else 0.0
+        self.seconds = self.drawn(chance, stage.lease)
+
+    @classmethod
+    def drawn(cls, chance: random.Random, lease: float) -> float:
+        """How long it lasts, in seconds: the first thing that is left to `chance`."""
+        return chance.uniform(*cls.length) if cls.length else 0.0
 
     @classmethod
     def is_possible(cls, stage: Stage) -> bool:

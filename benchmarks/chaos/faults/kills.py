@@ -76,8 +76,11 @@ class Pause(Fault):
 
     def __init__(self, stage: Stage, chance: random.Random) -> None:
         super().__init__(stage, chance)
-        self.seconds = chance.choice(self.leases) * stage.lease
         self._pid = 0
+
+    @classmethod
+    def drawn(cls, chance: random.Random, lease: float) -> float:
+        return chance.choice(cls.leases) * lease
 
     def inject(self) -> bool:
         targets = self.targets()

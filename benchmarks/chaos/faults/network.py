@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from benchmarks.chaos.faults.fault import AFTERMATH, EVERYBODY, Fault
+from benchmarks.chaos.faults.fault import AFTERMATH, EVERYBODY, Fault, Stage
 from benchmarks.chaos.proxy import Mode, Proxy
 
 
@@ -14,6 +14,10 @@ class Network(Fault):
     role: ClassVar[str]
     server: ClassVar[str]
     grace = AFTERMATH
+
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return (cls.role, cls.server) in stage.ways
 
     @property
     def way(self) -> Proxy:
@@ -69,6 +73,10 @@ class Everywhere(Fault):
     """Every connection of everybody."""
 
     grace: ClassVar[float] = AFTERMATH
+
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return bool(stage.proxies)
 
     def inject(self) -> bool:
         self.cut_off = EVERYBODY

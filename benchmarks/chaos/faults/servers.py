@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from typing import ClassVar
 
 from benchmarks.chaos.faults.fault import AFTERMATH, EVERYBODY, Fault, Stage
+from benchmarks.chaos.servers import PostgreSQL, SQLite
 
 
 class CrashBroker(Fault):
     """Killed, and back after a while; Redis has then lost every message."""
 
     name, grace, length = "broker-crash", AFTERMATH, (3, 20)
+
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return stage.broker.port is not None
 
     def inject(self) -> bool:
         self.stage.broker.kill()
@@ -21,9 +27,13 @@ class CrashBroker(Fault):
 
 
 class LongBrokerOutage(CrashBroker):
-    """An hour, compressed."""
+    """An hour, compressed: 45 leases, which is six minutes at a lease of 8 s."""
 
-    name, length = "broker-outage", (60, 60)
+    name = "broker-outage"
+
+    @classmethod
+    def drawn(cls, chance: random.Random, lease: float) -> float:
+        return 45 * lease
 
 
 class Purge(Fault):
@@ -44,19 +54,48 @@ class CrashDatabase(Fault):
 
     name, grace, length = "database-crash", AFTERMATH, (2, 20)
 
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return isinstance(stage.database, PostgreSQL)
+
     def inject(self) -> bool:
+        assert isinstance(self.stage.database, PostgreSQL)
         self.cut_off = EVERYBODY
-        self.stage.postgresql.crash()
+        self.stage.database.crash()
         return True
 
     def heal(self) -> None:
-        self.stage.postgresql.start()
+        self.stage.database.start()
 
 
 class LongDatabaseOutage(CrashDatabase):
-    """Ten minutes, compressed: several leases."""
+    """Ten minutes, compressed as the lease is: ten leases."""
 
-    name, length = "database-outage", (45, 45)
+    name = "database-outage"
+
+    @classmethod
+    def drawn(cls, chance: random.Random, lease: float) -> float:
+        return 10 * lease
+
+
+class LockDatabase(Fault):
+    """SQLite: somebody's transaction is not ended, and nobody else can write."""
+
+    name, grace, length = "database-locked", AFTERMATH, (2, 25)
+
+    @classmethod
+    def is_possible(cls, stage: Stage) -> bool:
+        return isinstance(stage.database, SQLite)
+
+    def inject(self) -> bool:
+        assert isinstance(self.stage.database, SQLite)
+        self.cut_off = EVERYBODY
+        self.stage.database.lock()
+        return True
+
+    def heal(self) -> None:
+        assert isinstance(self.stage.database, SQLite)
+        self.stage.database.unlock()
 
 
 class Clock(Fault):
@@ -67,18 +106,29 @@ class Clock(Fault):
 
     @classmethod
     def is_possible(cls, stage: Stage) -> bool:
-        return stage.postgresql.clock is not None
+        return stage.database.clock is not None
 
     def inject(self) -> bool:
-        assert self.stage.postgresql.clock is not None
+        assert self.stage.database.clock is not None
         self.cut_off = EVERYBODY
-        self.stage.postgresql.clock.step(self.seconds_of_step)
+        self.stage.database.clock.step(self.seconds_of_step)
         self.stage.clock_stepped()
         return True
 
 
 class ClockForward(Clock):
     name, seconds_of_step = "clock-forward", 7200
+
+
+class ClockFarBack(Clock):
+    """Two hours back, for half a minute. What is edited then is edited before it was made."""
+
+    name, seconds_of_step, length = "clock-far-back", -7200, (30, 30)
+
+    def heal(self) -> None:
+        assert self.stage.database.clock is not None
+        self.stage.database.clock.step(-self.seconds_of_step)
+        self.stage.clock_stepped()
 
 
 class ClockBack(Clock):

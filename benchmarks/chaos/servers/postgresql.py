@@ -26,14 +26,18 @@ LIMITS = (
 )
 
 
+MEGABYTES = 1024
+"""Of the disk: enough for some hours."""
+
+
 class PostgreSQL:
     """A cluster on a file system of its own, so that its disk can be full."""
 
-    def __init__(self, scratch: Scratch, *, faked_clock: bool) -> None:
+    def __init__(self, scratch: Scratch, *, faked_clock: bool, megabytes: int = MEGABYTES) -> None:
         self.programs = _postgresql_programs() or _embedded_programs(scratch)
         self.port = free_port()
         self.account = unprivileged()
-        self.disk = scratch.small("postgresql", 1024, mode=0o711)
+        self.disk = scratch.small("postgresql", megabytes, mode=0o711)
         self.is_limited = scratch.is_limited(self.disk)
         self.data = self.disk / "data"
         self.clock = Clock(scratch, self.account) if faked_clock else None
@@ -97,6 +101,10 @@ class PostgreSQL:
         self._stop("fast")  # which tidies up its shared memory
         if self.clock:
             self.clock.close()
+
+    def address(self, port: int | None) -> str:
+        """Of the product's database, as the product's role."""
+        return self.url(port or 0, account=ACCOUNT, database=ACCOUNT)
 
     def url(self, port: int = 0, *, account: str = "postgres", database: str = "postgres") -> str:
         return f"postgres://{account}@127.0.0.1:{port or self.port}/{database}"
