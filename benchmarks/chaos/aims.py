@@ -5,7 +5,8 @@ An aim that is missed is no violation: it depends on the machine and its other w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.lateness import Start, percentile, starts
@@ -61,9 +62,10 @@ def aims(evidence: Evidence, *, quiet_until: float, peaks: Mapping[str, int]) ->
         yield Aim("memory of a worker, at most", max(workers), WORKER_MEBIBYTES, "MiB")
 
 
-def _returns(windows: Iterable[Window], found: list[Start]) -> Iterator[float]:
-    """Seconds from the end of each window to the first start of a run after it."""
+def _returns(windows: Sequence[Window], found: Sequence[Start]) -> Iterator[float]:
+    """Seconds from the end of each window to the first start of a run, unless the next window was quicker."""
     for window in windows:
+        following = min((it.start for it in windows if it.start > window.start), default=math.inf)
         after = next((it.started for it in found if it.started >= window.end), None)
-        if after is not None:
+        if after is not None and after < following:
             yield after - window.end

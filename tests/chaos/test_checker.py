@@ -420,3 +420,9 @@ def test_the_figures_are_held_against_what_is_aimed_for():
     late = Truth([execution(10), execution(11, started=24.1, ended=24.2)])
     missed = [str(aim) for aim in aims(evidence(windows=windows, truth=late), quiet_until=0, peaks={})]
     assert missed == ["first start after the database's return, at worst: 21.1 s, at most 15: missed"]
+
+
+def test_a_return_that_lasted_too_short_for_a_start_says_nothing():
+    windows = [Window("database-crash", 2.5, 2.6, 90.0), Window("database-full", 2.7, 4.0, 90.0)]
+    (aim,) = aims(evidence(windows=windows), quiet_until=0, peaks={})
+    assert str(aim) == "first start after the database's return, at worst: 0.1 s, at most 15: held"
