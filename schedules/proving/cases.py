@@ -31,6 +31,7 @@ EDITED_LINE = Cause("", "its line has changed since the last import")
 BOOT = Cause("", "@reboot: once per boot, not by the clock")
 ANACRON = Cause("", "anacron starts it when its period has passed, not by the clock")
 NOTHING = Stored(timing=None)
+_NOT_PLAIN = "dialect cronie: only plain fields can be computed independently, not these"
 _NOT_TAKEN_OVER = "it was changed outside Beatkeeper, and beat has not taken the change over yet"
 _DISABLED_YET = "it starts nothing until it is enabled"
 
@@ -121,7 +122,11 @@ def _read_line(case: Case, job: Job, file: File) -> None:
     try:
         case.entry = daemon.read(_without_mark(job, file))
     except CronError as error:
-        case.unproved = f"cron refuses the line, and with it the file: {error.reason}"
+        case.unproved = (
+            _NOT_PLAIN
+            if file.dialect == Daemon.CRONIE
+            else f"cron refuses the line, and with it the file: {error.reason}"
+        )
         return
     if file.dialect == Daemon.CRONIE and not case.unproved:
         case.unproved = _why_unproved_for_cronie(case.entry, job)
@@ -138,7 +143,7 @@ def _why_unproved_for_cronie(entry: daemon.Entry, job: Job) -> str:
     if job.zone:
         return "dialect cronie: its rules for CRON_TZ cannot be computed independently"
     if not entry.is_plain:
-        return "dialect cronie: only plain fields can be computed independently, not these"
+        return _NOT_PLAIN
     return ""
 
 

@@ -240,6 +240,17 @@ def test_of_cronie_only_what_its_daemon_shares_with_cron_is_proved(imported_as, 
     assert only.verdict is verdict
 
 
+def test_what_only_cronie_reads_is_not_said_to_be_refused(imported_as):
+    imported_as("~ 2 * * * x\n", daemon=Daemon.CRONIE)
+
+    [only] = report().results
+
+    assert (only.verdict, [cause.text for cause in only.causes]) == (
+        Verdict.NOT_PROVED,
+        ["dialect cronie: only plain fields can be computed independently, not these"],
+    )
+
+
 def test_a_dialect_without_a_daemon_is_not_proved(imported_as):
     imported_as()
     CrontabFile.objects.update(dialect="celery")

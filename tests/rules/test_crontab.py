@@ -471,6 +471,7 @@ def test_what_follows_the_time_is_no_placeholder(line):
     (error,) = parse(f"{line}\n").errors
 
     assert "template" not in error.reason
+    assert "comment" not in error.reason
 
 
 def test_line_below_a_backslash_is_refused_as_the_continuation_that_it_was_meant_to_be():

@@ -148,3 +148,16 @@ def test_a_random_delay_is_told_with_its_length():
 
     assert (warning.line, warning.kind, warning.detail) == (1, "random-delay", "up to 45 minutes")
     assert read("RANDOM_DELAY=0\n@daily x\n").warnings == ()
+
+
+@pytest.mark.parametrize("line", ["~/10 * * * * x", "-61 * * * * x"])
+def test_advice_to_read_the_file_as_cronies_is_for_other_files(line):
+    (error,) = read(f"{line}\n").errors
+
+    assert "--dialect" not in error.reason
+
+
+def test_a_last_line_without_an_end_is_skipped_alone():
+    (error,) = read("@daily a\n@daily b").errors
+
+    assert "cronie ignores the last job or setting that does not end" in error.reason

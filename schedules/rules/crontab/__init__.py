@@ -30,9 +30,9 @@ from schedules.rules.crontab.lines import (
 from schedules.rules.crontab.places import ignored_name
 from schedules.rules.crontab.refusals import (
     ANACRONTAB,
-    MISSING_NEWLINE,
     NUL_BYTE,
     is_anacrontab,
+    missing_newline,
     size_complaint,
     why_bad,
 )
@@ -163,7 +163,7 @@ class _Reader:
         if text.startswith("#"):
             return LineKind.COMMENT
         if not raw.endswith("\n"):
-            return self._refuse(number, MISSING_NEWLINE)
+            return self._refuse(number, missing_newline(self.grammar))
         if "\0" in text:
             return self._refuse(number, NUL_BYTE)
         return self._read_content(number, raw, text)
@@ -176,7 +176,9 @@ class _Reader:
             text, format=self.format, accounts=self.accounts, grammar=self.grammar, account=self.account
         )
         if isinstance(job, BadJob):
-            return self._refuse(number, why_bad(text, setting, job, is_continued=self._is_continued()))
+            return self._refuse(
+                number, why_bad(text, setting, job, grammar=self.grammar, is_continued=self._is_continued())
+            )
         complaint = _zone_complaint(self._zone())
         if complaint:
             return self._refuse(number, complaint)

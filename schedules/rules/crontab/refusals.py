@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 
 from schedules.rules.cron.reading import MACROS
+from schedules.rules.crontab.grammar import CRON, Daemon, Grammar
 from schedules.rules.crontab.jobs import OR_ANOTHER_FORMAT, REBOOT, BadJob
 from schedules.rules.crontab.settings import NotASetting
 
@@ -17,9 +18,6 @@ MAX_LINES = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 """More than 10,000 of the longest lines that cron accepts, so that rubbish is refused unread."""
 
-MISSING_NEWLINE = (
-    "missing newline before EOF: cron ignores a file whose last job or setting does not end with a newline"
-)
 NUL_BYTE = "the line holds a NUL byte, which no command and no variable can contain; remove it"
 
 _CONTINUED = (
@@ -49,7 +47,9 @@ _PLACEHOLDER = re.compile(
 )
 """What Ansible, ERB, Puppet, autoconf, people and the shell put where a value belongs."""
 _LONGEST_PLACEHOLDER = 60
-_OTHER_COMMENT = re.compile(r"/[/*]|\*/|\*[ \t]+[A-Za-z]+[ \t]+[A-Za-z]|--|;|%[ \t%]|\*\*\*|===|REM\b|<!--")
+_OTHER_COMMENT = re.compile(
+    r"/[/*]|\*/[ \t]*\Z|\*[ \t]+[A-Za-z]+[ \t]+[A-Za-z]|--|;|%[ \t%]|\*\*\*|===|REM\b|<!--"
+)
 """How comments and rules begin elsewhere; no time that cron takes begins so."""
 _FOREIGN_NAMES = (
     ("@every_minute", "@every_minute is known to FreeBSD's cron, not to this one; write * * * * *"),
@@ -59,6 +59,11 @@ _FOREIGN_NAMES = (
         "*/15 * * * *, or make a schedule with an interval in the admin",
     ),
 )
+_RANDOM_CHOICE = (
+    re.compile(r"(?:\S+[ \t]+){0,4}\S*~"),
+    '"~" (a random choice) is known to cronie and OpenBSD, not to Debian\'s cron. If the file is '
+    "cronie's, import it with --dialect cronie",
+)
 _FOREIGN_FIELDS = (
     (
         re.compile(r"(?:\S+[ \t]+){0,4}H(?:[/(,-]\S*)?[ \t]"),
@@ -67,11 +72,6 @@ _FOREIGN_FIELDS = (
     (
         re.compile(r"(?:\S+[ \t]+){0,4}\?[ \t]"),
         'Quartz writes "?" where cron writes "*". Its lines also begin with the second, which cron has not',
-    ),
-    (
-        re.compile(r"(?:\S+[ \t]+){0,4}\d*~"),
-        '"~" (a random choice) is known to cronie and OpenBSD, not to Debian\'s cron. If the file is '
-        "cronie's, import it with --dialect cronie",
     ),
 )
 """Fields of other schedulers. What is found here need not be what cron stumbles over first."""
@@ -85,6 +85,16 @@ def size_complaint(text: str | bytes) -> str:
     if newlines > MAX_LINES:
         return f"the file has more than {MAX_LINES:,} lines; cron takes no more"
     return ""
+
+
+def missing_newline(grammar: Grammar) -> str:
+    """The refusal of a last line that is a job or a setting and does not end."""
+    ignored = "a file whose" if grammar.is_spoiled_by_a_bad_line else "the"
+    which = "does" if grammar.is_spoiled_by_a_bad_line else "that does"
+    return (
+        f"missing newline before EOF: {grammar.daemon} ignores {ignored} last job or setting {which} not end "
+        "with a newline"
+    )
 
 
 def no_text_complaint(content: bytes) -> str:
@@ -103,20 +113,22 @@ def no_text_complaint(content: bytes) -> str:
     return ""
 
 
-def why_bad(text: str, setting: NotASetting, job: BadJob, *, is_continued: bool = False) -> str:
+def why_bad(
+    text: str, setting: NotASetting, job: BadJob, *, grammar: Grammar = CRON, is_continued: bool = False
+) -> str:
     """The refusal of one line, which is neither a setting nor a job; begins with cron's own words.
 
     `is_continued`: the line above ends with a backslash.
     """
     complaint = job.reason.partition(":")[0]
     is_about_time = complaint not in ("bad command", "bad username", "bad option", "command too long")
-    cause = _recognised(text) if is_about_time else ""
+    cause = _recognised(text, grammar) if is_about_time else ""
     if complaint == "bad username":
         cause = _template("account", _placeholder(text, in_fields=range(1, 6), variables_in=range(1, 6)))
     cause = cause or setting.reason or (_CONTINUED if is_continued else "") or _foreign_name(text)
     if cause:
         return f"{complaint}: {cause}"
-    advice = _foreign_field(text[:_LONGEST_RECOGNISED]) if is_about_time else ""
+    advice = _foreign_field(text[:_LONGEST_RECOGNISED], grammar) if is_about_time else ""
     return f"{job.reason}. {advice}" if advice else job.reason
 
 
@@ -154,7 +166,7 @@ def is_anacrontab(good: Iterable[str], bad: Iterable[str], *, has_hours_range: b
     return bool(lines) and is_certain and all(is_anacron_job(line) for line in lines)
 
 
-def _recognised(text: str) -> str:
+def _recognised(text: str, grammar: Grammar) -> str:
     if text.startswith(_BYTE_ORDER_MARK):
         return "the file begins with a byte order mark, which cron does not skip; save it without"
     if text == "\r":
@@ -162,7 +174,7 @@ def _recognised(text: str) -> str:
     placeholder = _placeholder(text, in_fields=range(5), variables_in=range(2))
     if placeholder:
         return _template("time", placeholder)
-    if re.match(r"-[0-9*@]", text):
+    if not grammar.has_options and re.match(r"-[0-9*@]", text):
         return (
             'a "-" before the time fields is known to cronie and SUSE (do not log), not to Debian\'s '
             "cron. If the file is cronie's, import it with --dialect cronie"
@@ -206,5 +218,6 @@ def _foreign_name(text: str) -> str:
     return f"{name} must be written in small letters: {name.lower()}" if is_cased else ""
 
 
-def _foreign_field(text: str) -> str:
-    return next((advice for pattern, advice in _FOREIGN_FIELDS if pattern.match(text)), "")
+def _foreign_field(text: str, grammar: Grammar) -> str:
+    known = _FOREIGN_FIELDS if grammar.daemon is Daemon.CRONIE else (*_FOREIGN_FIELDS, _RANDOM_CHOICE)
+    return next((advice for pattern, advice in known if pattern.match(text)), "")
