@@ -441,6 +441,8 @@ def test_the_example_files_are_flawless(name, format, jobs):
         ("/*** nightly jobs", 'a comment begins with "#"'),
         (" * Jobs of the night", 'a comment begins with "#"'),
         ("?  6 * * * /usr/etc/daily", "Quartz"),
+        ("0\u00a05 * * * /opt/x", "only looks like a blank"),
+        ("\u30000 5 * * * /opt/x", "only looks like a blank"),
         ("@every 5m /opt/x", "@every is known to schedulers written in Go"),
         ("@every_minute /opt/x", "FreeBSD"),
         ("@Daily /opt/x", "in small letters: @daily"),

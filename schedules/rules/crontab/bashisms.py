@@ -27,8 +27,13 @@ def bash_only(command: str, shell: str) -> str:
     """The first thing that `shell`, given by its path, cannot read; "" where it reads all, or knows more."""
     if PurePosixPath(shell).name not in _PLAIN_SHELLS:
         return ""
-    text = _COMMENT.sub("", _QUOTED.sub("_", command))
+    text = without_quoted(command)
     if "((" in text:  # arithmetic, where < and ( mean other things
         return ""
     found = [match for pattern in _BASH_ONLY if (match := pattern.search(text))]
     return min(found, key=lambda match: match.start(1))[1] if found else ""
+
+
+def without_quoted(command: str) -> str:
+    """The command with "_" for everything in quotes or behind a backslash, and without a comment."""
+    return _COMMENT.sub("", _QUOTED.sub("_", command))

@@ -4,11 +4,15 @@ Nothing is read here: `crontab.parse` and `anacrontab.parse` make these values, 
 exporter use them.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 BLANKS = " \t"
 """What separates fields. Cron knows no other separator, not even the carriage return."""
+
+STRANGE_BLANK = re.compile(r"[\u00a0\u1680\u2000-\u200b\u202f\u205f\u3000\ufeff]")
+"""What looks like a blank, or like nothing, and separates no words: the no-break space of a web page."""
 
 SPACES = " \t\n\v\f\r"
 """What cron skips around the `=` of a setting and cuts off the end of its value."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from schedules.rules.cron.reading import MACROS
 from schedules.rules.crontab.grammar import CRON, Daemon, Grammar
 from schedules.rules.crontab.jobs import OR_ANOTHER_FORMAT, REBOOT, BadJob
+from schedules.rules.crontab.lines import STRANGE_BLANK
 from schedules.rules.crontab.settings import NotASetting
 
 MAX_LINES = 10_000
@@ -174,6 +175,11 @@ def _recognised(text: str, grammar: Grammar) -> str:
     placeholder = _placeholder(text, in_fields=range(5), variables_in=range(2))
     if placeholder:
         return _template("time", placeholder)
+    if STRANGE_BLANK.search(text[:_LONGEST_RECOGNISED]):
+        return (
+            "the line holds a no-break space or another character that only looks like a blank, as text "
+            "copied from a page does. Type the blanks again"
+        )
     if not grammar.has_options and re.match(r"-[0-9*@]", text):
         return (
             'a "-" before the time fields is known to cronie and SUSE (do not log), not to Debian\'s '

@@ -9,11 +9,11 @@ import re
 from collections.abc import Collection, Iterator
 
 from schedules.rules import cron
-from schedules.rules.crontab.bashisms import bash_only
+from schedules.rules.crontab.bashisms import bash_only, without_quoted
 from schedules.rules.crontab.grammar import Daemon, Grammar
 from schedules.rules.crontab.habits import habit_warnings
 from schedules.rules.crontab.jobs import REBOOT
-from schedules.rules.crontab.lines import Format, JobText, Problem
+from schedules.rules.crontab.lines import STRANGE_BLANK, Format, JobText, Problem
 
 _END_OF_COMMAND = re.compile(r"[|;&]")
 _DATE = re.compile(r"\bdate\b")
@@ -99,6 +99,13 @@ def _command_warnings(job: JobText) -> Iterator[Problem]:
             "the line ends with a carriage return, which cron hands to the command; convert the "
             "file with dos2unix",
             "carriage-return",
+        )
+    if STRANGE_BLANK.search(job.expression + without_quoted(job.command)):
+        yield Problem(
+            0,
+            "the line holds a no-break space or another character that only looks like a blank, as text "
+            "copied from a page does: it separates no words. Type the blanks again",
+            "strange-blank",
         )
     if job.stdin is None and job.command.endswith("\\"):
         yield Problem(
