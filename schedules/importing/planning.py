@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any
 
@@ -25,6 +26,7 @@ from schedules.importing.reading import Parsed, account_of
 from schedules.importing.values import Remark, Source, Sources
 from schedules.models import CrontabFile, RetryPolicy, Schedule
 from schedules.rules import import_plan
+from schedules.rules.crontab import decoded, split_lines
 from schedules.rules.crontab.grammar import Daemon
 from schedules.rules.crontab.lines import Format, Job
 from schedules.rules.definition import Background, CatchUp, Kind, Mode, Overlap
@@ -39,6 +41,10 @@ _WORDS = {
     "mail_to": "mail to",
     "mail_from": "mail from",
 }
+_COMPARED = 500
+"""Characters of a line."""
+_ALIKE = 0.6
+"""An edit leaves more than that of a line, unless it is another line."""
 ANACRONS_SHELL, ANACRONS_DIRECTORY = "/bin/sh", "/"
 """Whatever its table sets (anacron, runjob.c: run_job)."""
 
@@ -172,8 +178,18 @@ def _plan_source(
             yield _known(job, left.pop(pairs[index]), source, options, zone)
         else:
             yield _new(job, source, options, names, zone)
-    refused = {remark.line for remark in parsed.refused}
-    yield from (_gone(row, source.file) for row in left.values() if row.source_line not in refused)
+    yield from (_gone(row, source.file) for row in _without_those_gone_bad(left.values(), parsed))
+
+
+def _without_those_gone_bad(rows: Iterable[Schedule], parsed: Parsed) -> Iterator[Schedule]:
+    """The schedules whose line is not there any more, not even edited into one that is refused."""
+    lines = split_lines(decoded(parsed.source.text)) if parsed.refused else []
+    bad = {remark.line: lines[remark.line - 1] for remark in parsed.refused if remark.line}
+    for row in rows:
+        now = bad.get(row.source_line or 0, "")
+        alike = SequenceMatcher(None, now[:_COMPARED], row.source_text[:_COMPARED]) if now else None
+        if alike is None or alike.ratio() <= _ALIKE:
+            yield row
 
 
 def _entry_of_job(index: int, job: Job, source: Source) -> Entry:

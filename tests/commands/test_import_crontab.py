@@ -244,6 +244,14 @@ def test_a_file_that_cron_ignores_is_told_to_be_what_cannot_be_proved(call, cron
     assert not Schedule.objects.exists()
 
 
+def test_line_that_is_gone_is_gone_though_a_bad_one_has_moved_to_its_place(call, crontab):
+    call("import_crontab", crontab("0 1 * * * /opt/a\n0 2 * * * /opt/b --all\n-----\n"), "--partial")
+
+    result = call("import_crontab", crontab("0 1 * * * /opt/a\n-----\n"), "--partial", "--json")
+
+    assert names(result.json["gone"]) == ["b"]
+
+
 def test_line_that_became_bad_is_refused_and_not_gone(call, crontab):
     call("import_crontab", crontab("0 1 * * * /opt/a\n0 2 * * * /opt/b\n"))
 
