@@ -29,6 +29,7 @@ from schedules.revisions import timing_of
 from schedules.rules.definition import Mode
 from schedules.rules.history import TICK
 from schedules.rules.states import WAITING
+from schedules.rules.timing import NoTiming, Timing
 from schedules.sql.indexed import StateAmong
 
 SPANS = {
@@ -39,8 +40,10 @@ SPANS = {
 """By the value in the address: how far the page looks, how wide a bar is, and what that is called."""
 SHOWN_SCHEDULES = 200
 SHOWN_RETRIES = 50
+MOST_TIMES = 1500
+"""Of one schedule: more than a day has minutes."""
 MOST_INSTANTS = 50_000
-"""Worked out for one page: 4 to 10 us each. A day of 30 schedules that run every minute."""
+"""Worked out for one page, at 4 to 10 us each: a day of 30 different ones that are due every minute."""
 
 
 @dataclass(frozen=True)
@@ -86,22 +89,33 @@ def outlook(*, now: datetime, until: datetime, retries: bool) -> Outlook:
 
 def _lines(rows: Iterable[Schedule], now: datetime, until: datetime) -> Iterator[Line]:
     """Timings that are equal are worked out once."""
-    known: dict[Any, tuple[datetime, ...]] = {}
+    known: dict[Any, tuple[tuple[datetime, ...], bool]] = {}
     left = MOST_INSTANTS
     for row in rows:
         assert row.next_run_at is not None
         start = max(row.next_run_at + TICK, now)
-        following: tuple[datetime, ...] = ()
-        try:
-            timing = timing_of(row)
-            if not row.one_off:
-                if (timing, start) not in known:
-                    known[timing, start] = tuple(islice(timing.between(start, until), left))
-                    left -= len(known[timing, start])
-                following = known[timing, start]
-        except BeatkeeperError:  # beat sets it aside when it is due, and says why
-            pass
-        yield Line(row, (row.next_run_at, *following), is_whole=left > 0 or row.one_off)
+        timing = _timing(row)
+        if (timing, start) not in known:
+            known[timing, start] = _following(timing, start, until, min(left, MOST_TIMES))
+            left -= len(known[timing, start][0])
+        following, is_whole = known[timing, start]
+        yield Line(row, (row.next_run_at, *following), is_whole)
+
+
+def _timing(row: Schedule) -> Timing:
+    """What makes it due again after its next run: nothing where that is the only one, or cannot be used."""
+    try:
+        return NoTiming() if row.one_off else timing_of(row)
+    except BeatkeeperError:
+        return NoTiming()
+
+
+def _following(
+    timing: Timing, start: datetime, until: datetime, limit: int
+) -> tuple[tuple[datetime, ...], bool]:
+    """The instants, and whether they are all."""
+    found = tuple(islice(timing.between(start, until), limit))
+    return found, len(found) < limit
 
 
 @dataclass(frozen=True)

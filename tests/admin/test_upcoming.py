@@ -68,8 +68,18 @@ def test_what_is_overdue_counts_once_besides_what_is_still_to_come():
 
 
 def test_a_one_off_runs_once():
+    make_due("always", "* * * * *", at(15, 2))
     make_due("first only", "* * * * *", at(15, 2), one_off=True)
     assert instants(outlook())["first only"] == (at(15, 2),)
+
+
+def test_one_schedule_that_is_due_all_the_time_leaves_room_for_others(monkeypatch):
+    monkeypatch.setattr(upcoming, "MOST_TIMES", 20)
+    make_due("seconds", "* * * * * *", NOW, dialect="extended")
+    make_due("minutes", "*/5 * * * *", at(15, 5))
+
+    found = {line.schedule.name: (len(line.instants), line.is_whole) for line in outlook().lines}
+    assert found == {"seconds": (21, False), "minutes": (12, True)}
 
 
 def test_a_timing_that_cannot_be_used_keeps_nothing_from_being_shown():
