@@ -49,6 +49,7 @@ def words(name: str, *, default: str) -> list[str]:
 OVERRIDES: dict[str, Callable[[str], Any]] = {
     "commands": str,
     "allowed_commands_file": str,
+    "rabbitmq_api": str,
     "heartbeat_seconds": float,
     "lease_seconds": float,
     "drain_seconds": float,

@@ -26,6 +26,9 @@ class Conf:
     queues: tuple[str, ...] = ()
     # Where a routing key goes whose schedule names no exchange. Empty: Celery's own routing decides.
     topic_exchange: str = ""
+    # Address of RabbitMQ's management API, with user and password, for `check_production` alone: it then says
+    # of which node memory or disk is short. Empty: AMQP tells only that no message is taken.
+    rabbitmq_api: str = ""
     # Where commands go that name no queue.
     commands_queue: str = "commands"
 

@@ -14,7 +14,10 @@ WIDTH = 110
 
 
 def text(found: Sequence[Finding], *, width: int | None) -> str:
-    """Lines are broken, not cut: what to do has to be readable. In a pipe they are as long as they are."""
+    """Lines are broken, not cut: what to do has to be readable; but not a command, which is copied whole.
+
+    In a pipe all are as long as they are.
+    """
     parts = [_section(level, [each for each in found if each.level == level], width) for level in HEADS]
     return "\n\n".join([part for part in parts if part] + [verdict(found)])
 
@@ -38,6 +41,8 @@ def _lines(finding: Finding, width: int | None) -> Iterator[str]:
         yield from _wrapped(" " * len(column) + "why: ", printable(finding.why), width)
     if finding.do:
         yield from _wrapped(" " * len(column) + "do:  ", printable(finding.do), width)
+    if finding.run:
+        yield " " * len(column) + "run: " + printable(finding.run)
 
 
 def _wrapped(first: str, sentence: str, width: int | None) -> list[str]:
@@ -66,6 +71,7 @@ def shape(found: Sequence[Finding]) -> dict[str, Any]:
                 "what": each.what,
                 "why": each.why or None,
                 "do": each.do or None,
+                "run": each.run or None,
             }
             for each in found
         ],

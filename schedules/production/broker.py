@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from amqp.exceptions import NotFound, PreconditionFailed
 from celery import current_app
 from kombu.utils.url import maybe_sanitize_url
 
-from schedules.rules.production import Finding, error, ok, some, version_of, warning
+from schedules.production import alarms
+from schedules.production.settings import LOOPBACK
+from schedules.rules.production import MANAGE, Finding, error, ok, some, version_of, warning
 
+UPGRADE_RABBITMQ = "rabbitmqctl enable_feature_flag all && apt-get install --only-upgrade rabbitmq-server"
 CONNECT_SECONDS = 5
 ANSWER_SECONDS = 2.0
 OLDEST_RABBITMQ, MAINTAINED_RABBITMQ, OLDEST_REDIS = (3, 10), (3, 13), (6,)
@@ -38,6 +42,7 @@ def look(fleet: Fleet) -> Iterator[Finding]:
             f"There is no directory of messages yet ({folder}).",
             why="Nothing has been started with this state directory.",
             do="Correct BEATKEEPER_STATE; or begin there: python3 manage.py up",
+            run="python3 manage.py up",
         )
         return
     with current_app.connection_for_write() as link:
@@ -74,6 +79,7 @@ def _rabbitmq(link: Any) -> Iterator[Finding]:
             f"RabbitMQ is {text}.",
             why="Its quorum queues lose their limits and some of their speed.",
             do="Upgrade to 3.13 or 4.",
+            run=UPGRADE_RABBITMQ,
         )
     elif version_of(text) < MAINTAINED_RABBITMQ:
         yield warning(
@@ -81,6 +87,7 @@ def _rabbitmq(link: Any) -> Iterator[Finding]:
             f"RabbitMQ is {text}; the oldest series that gets fixes is newer.",
             why="It works, and nobody mends it.",
             do="Upgrade to 3.13 or 4 when you can (enable all feature flags first).",
+            run=UPGRADE_RABBITMQ,
         )
     else:
         yield ok("broker.version", f"RabbitMQ {text}.")
@@ -90,6 +97,7 @@ def _rabbitmq(link: Any) -> Iterator[Finding]:
             "The broker confirms no messages.",
             why="A message that it drops is only sent again when its time is up.",
             do="Use RabbitMQ, and no proxy that speaks AMQP by itself.",
+            run="export CELERY_BROKER_URL='amqps://beatkeeper:PASSWORD@mq.example.org:5671/beatkeeper'",
         )
     if not (link.transport_options or {}).get("confirm_publish"):
         yield warning(
@@ -97,8 +105,10 @@ def _rabbitmq(link: Any) -> Iterator[Finding]:
             "Messages are sent without waiting for the broker's confirmation.",
             why="One that the broker refuses is only sent again when its time is up.",
             do='Set CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}.',
+            run=f"{MANAGE} diffsettings | grep CELERY_BROKER_TRANSPORT_OPTIONS",
         )
     yield from _queues(link)
+    yield from alarms.look(link)
 
 
 def _queues(link: Any) -> Iterator[Finding]:
@@ -115,6 +125,7 @@ def _queues(link: Any) -> Iterator[Finding]:
                 f'RabbitMQ has the queue "{queue.name}" with other arguments ({_reason(refusal)}).',
                 why="Neither beat nor a worker can use it.",
                 do=f"Stop them, rabbitmqctl delete_queue -p VHOST {queue.name}, start them: no run is lost.",
+                run=f"rabbitmqctl delete_queue -p {quote(link.virtual_host)} {quote(queue.name)}",
             )
         else:
             right.append(f"{queue.name} ({waiting} waiting, {consumers} readers)")
@@ -124,6 +135,7 @@ def _queues(link: Any) -> Iterator[Finding]:
             f"Not declared yet: {some(missing)}.",
             why="A beat or a worker that starts makes them.",
             do="Start a beat, and look again.",
+            run="celery -A scheduler beat",
         )
     if right:
         yield ok("broker.queues", f"Queues, by their declaration: {some(right, limit=20)}.")
@@ -155,6 +167,7 @@ def _redis(link: Any) -> Iterator[Finding]:
             f"Redis is {text}.",
             why="It has no accounts with rights of their own (ACL), and nobody mends it.",
             do="Upgrade to 6 or later.",
+            run="apt-get install --only-upgrade redis-server",
         )
     else:
         yield ok("broker.version", f"Redis {text}.")
@@ -164,10 +177,33 @@ def _redis(link: Any) -> Iterator[Finding]:
             "Redis is a cluster.",
             why="Celery moves messages between keys, which a cluster keeps on different nodes.",
             do="Use one server, with a replica and Sentinel where it has to survive.",
+            run="export CELERY_BROKER_URL='rediss://beatkeeper:PASSWORD@redis.example.org:6379/3'",
         )
+    yield from _doors(client)
     yield from _memory(memory)
     yield from _persistence(client.info("persistence"))
     yield from _lengths(link.default_channel)
+
+
+def _doors(client: Any) -> Iterator[Finding]:
+    """Whether the server lets other machines in without a password, as far as our account may ask."""
+    from redis.exceptions import ResponseError  # a project on RabbitMQ need not have it
+
+    if client.connection_pool.connection_kwargs.get("password"):
+        return
+    try:
+        found = client.config_get("bind", "protected-mode")
+    except ResponseError:  # no right to CONFIG, which is as it should be; so it has rights, and a password
+        return
+    listens = {word.lstrip("-") for word in str(found.get("bind", "")).split()}
+    if found.get("protected-mode") == "no" and not (listens and listens <= LOOPBACK):
+        yield error(
+            "broker.open",
+            "Redis lets everybody in without a password, from other machines too.",
+            why="Whoever reaches its port can send messages to the workers, and so run any registered task.",
+            do="Give its default account a password, or let it listen on this machine alone.",
+            run="redis-cli CONFIG SET requirepass PASSWORD && redis-cli CONFIG REWRITE",
+        )
 
 
 def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
@@ -182,6 +218,7 @@ def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
         + (f" and {limit >> 20:,} MiB." if limit else ", and no limit."),
         why="At its limit it deletes keys: queues with every message in them, and their bindings.",
         do="Set maxmemory-policy noeviction (CONFIG SET, and redis.conf).",
+        run="redis-cli CONFIG SET maxmemory-policy noeviction && redis-cli CONFIG REWRITE",
     )
 
 
@@ -192,6 +229,7 @@ def _persistence(found: dict[str, Any]) -> Iterator[Finding]:
             "Redis cannot write to its disk.",
             why="By default it then refuses every write, so no message goes out.",
             do="Look at its log; free the disk.",
+            run="redis-cli INFO persistence; df -h; redis-cli BGSAVE",
         )
     elif found.get("aof_enabled"):
         yield ok("broker.persistence", "Redis keeps messages through a restart (AOF).")
@@ -220,6 +258,7 @@ def _answers(link: Any, fleet: Fleet) -> Iterator[Finding]:
             f"Alive in the database, and no answer through this broker: {some(silent)}.",
             why="They may use another broker, vhost or database number, or hang.",
             do="Compare CELERY_BROKER_URL there and here; look at their logs; restart them.",
+            run="celery -A scheduler inspect ping",
         )
     else:
         yield ok("broker.answers", f"Through the broker answer: {some(sorted(heard), limit=20)}.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -15,10 +16,11 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from schedules.production.settings import GUIDE, LOOPBACK
-from schedules.rules.production import Finding, error, ok, some, span, warning
+from schedules.rules.production import MANAGE, Finding, error, ok, psql, some, span, warning
 
 OLDEST_POSTGRESQL = 140_000
 PATIENCE_MILLISECONDS = 5000
+RELOAD = "SELECT pg_reload_conf()"
 OLDEST_TRANSACTION = 15 * 60
 DEAD_TUPLES = 50_000
 NETWORKED = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}
@@ -57,6 +59,7 @@ def _nothing_there() -> Finding:
         f"There is no database yet ({connection.settings_dict['NAME']}).",
         why="Nothing was ever started here, or its processes have another BEATKEEPER_STATE.",
         do="manage.py migrate, or set BEATKEEPER_STATE or DATABASE_URL as the processes have it.",
+        run=f"{MANAGE} migrate",
     )
 
 
@@ -81,6 +84,7 @@ def _migrations() -> Iterator[Finding]:
             f"The tables are not those of this version: {some([str(step) for step, _ in missing])}.",
             why="Beat and workers of this version fail on them.",
             do="manage.py migrate",
+            run=f"{MANAGE} migrate",
         )
     else:
         yield ok("database.migrations", "The tables are those of this version.")
@@ -105,6 +109,7 @@ def _version(cursor: Any) -> Iterator[Finding]:
             f"PostgreSQL is {text}.",
             why="Django 5.2 supports 14 and later, and refuses to connect to older ones.",
             do="Upgrade the server.",
+            run="apt-get install postgresql  (then pg_upgradecluster OLD main)",
         )
     elif _value(cursor, "SELECT pg_is_in_recovery()"):
         yield error(
@@ -112,6 +117,7 @@ def _version(cursor: Any) -> Iterator[Finding]:
             "The server is a standby: it can be read and not written.",
             why="Beat and workers write all the time.",
             do="Point DATABASE_URL at the primary.",
+            run="export DATABASE_URL='postgres://beatkeeper:PASSWORD@PRIMARY:5432/beatkeeper'",
         )
     else:
         yield ok("database.version", f"PostgreSQL {text}.")
@@ -127,6 +133,7 @@ def _durability(cursor: Any) -> Iterator[Finding]:
             f"{name} is off.",
             why="After a power failure commits are missing: runs that took place would run again.",
             do=f"Set {name} = on (ALTER SYSTEM, or ALTER ROLE for synchronous_commit alone).",
+            run=psql(f"ALTER SYSTEM SET {name} = on", RELOAD),
         )
     if not off:
         yield ok("database.durability", "Commits survive a power failure (fsync, synchronous_commit).")
@@ -141,7 +148,8 @@ def _isolation(cursor: Any) -> Iterator[Finding]:
             "database.isolation",
             f"Transactions are {found.upper()}.",
             why="Claims wait for a row and then look at it again; at this level they fail instead.",
-            do="ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed'",
+            do="Set it for the role, then restart.",
+            run=psql("ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'read committed'"),
         )
 
 
@@ -150,12 +158,13 @@ def _timeouts(cursor: Any) -> Iterator[Finding]:
     values: dict[str, int] = dict(cursor.fetchall())
     missing = [name for name in TIMEOUTS if not values.get(name)]
     if missing:
-        steps = [f"ALTER ROLE CURRENT_USER SET {name} = '{TIMEOUTS[name].value}';" for name in missing]
+        steps = [f"ALTER ROLE CURRENT_USER SET {name} = '{TIMEOUTS[name].value}'" for name in missing]
         yield warning(
             "database.timeouts",
             f"Not limited for this role: {', '.join(missing)}.",
             why="Without them " + ", ".join(TIMEOUTS[name].why for name in missing) + ".",
-            do=" ".join(steps) + f" Then restart: {GUIDE}#postgresql",
+            do=f"Set them for the role, then restart: {GUIDE}#postgresql",
+            run=psql(*steps),
         )
     else:
         said = ", ".join(f"{name} {values[name] / 1000:g} s" for name in TIMEOUTS)
@@ -171,6 +180,7 @@ def _role(cursor: Any) -> Iterator[Finding]:
             f'The role "{name}" is a superuser.',
             why="Whoever gets its password reads the server's files and runs programs there.",
             do=f"Make a role and a database of its own: {GUIDE}#postgresql",
+            run="createuser --pwprompt beatkeeper && createdb --owner beatkeeper beatkeeper",
         )
     else:
         yield ok("database.role", f'The role "{name}" is no superuser.')
@@ -186,6 +196,7 @@ def _path(cursor: Any) -> Iterator[Finding]:
             f"Queries, and what commands print, travel to {host} unencrypted.",
             why="Whoever reads the network reads the output of every job.",
             do="Add ?sslmode=verify-full to DATABASE_URL, or use a private network that nobody else reads.",
+            run='export DATABASE_URL="$DATABASE_URL?sslmode=verify-full"',
         )
     there = _value(cursor, "SELECT inet_server_port()")
     pooled = port == "6432" or (there is not None and str(there) != port)
@@ -196,6 +207,7 @@ def _path(cursor: Any) -> Iterator[Finding]:
             why="A pooler in session mode keeps a server connection for each idle one of ours.",
             do="Use pool_mode = transaction and set BEATKEEPER_CONN_MAX_AGE=0; the timeouts belong to the "
             f"role, because a pooler forgets those of a session: {GUIDE}#pgbouncer",
+            run="export BEATKEEPER_CONN_MAX_AGE=0",
         )
 
 
@@ -212,6 +224,7 @@ def _room(cursor: Any) -> Iterator[Finding]:
             f"{used} of {room} connections are in use.",
             why="Where none is free, beat and workers cannot claim and cannot record.",
             do=f"Raise max_connections, or put pgbouncer before it: {GUIDE}#pgbouncer",
+            run=psql("ALTER SYSTEM SET max_connections = 200") + "  (then restart the server)",
         )
     else:
         yield ok("database.connections", f"{used} of {room} connections are in use.")
@@ -224,6 +237,7 @@ def _vacuum(cursor: Any) -> Iterator[Finding]:
             "autovacuum is off.",
             why="Every claim leaves dead rows behind: claims become slower day by day.",
             do="Set autovacuum = on and track_counts = on.",
+            run=psql(*(f"ALTER SYSTEM SET {name} = on" for name in ("autovacuum", "track_counts")), RELOAD),
         )
     yield from _old_transactions(cursor)
     yield from _dead_rows(cursor)
@@ -246,10 +260,19 @@ def _old_transactions(cursor: Any) -> Iterator[Finding]:
             "database.xmin",
             f"A transaction has been open for {span(seconds)}: {who}.",
             why="No dead row that is younger can be removed meanwhile, and claims become slower.",
-            do="Let a dump end; else SELECT pg_terminate_backend(PID), or ROLLBACK PREPARED 'NAME'.",
+            do="Let a dump end; else end it. Its own client then has an error, and its work is undone.",
+            run=psql(_end_of(who)),
         )
     if not old:
         yield ok("database.xmin", f"No transaction that we may see is older than {span(OLDEST_TRANSACTION)}.")
+
+
+def _end_of(who: str) -> str:
+    """The statement that ends what `_old_transactions` describes."""
+    if who.startswith("prepared "):
+        name = who.removeprefix("prepared ").replace("'", "''")
+        return f"ROLLBACK PREPARED '{name}'"
+    return f"SELECT pg_terminate_backend({int(who.split()[1])})"
 
 
 def _dead_rows(cursor: Any) -> Iterator[Finding]:
@@ -265,6 +288,7 @@ def _dead_rows(cursor: Any) -> Iterator[Finding]:
             f"The table {name} has {dead:,} dead rows beside {live:,} live ones.",
             why="Vacuum does not keep up, so claims read more and more of what is gone.",
             do=f"VACUUM ANALYZE {name}; then let autovacuum come sooner: {GUIDE}#postgresql",
+            run=psql(f"VACUUM ANALYZE {name}"),
         )
     if not rows:
         yield ok("database.dead_rows", "Vacuum keeps up with the busy tables.")
@@ -279,6 +303,7 @@ def _sqlite() -> Iterator[Finding]:
             f"The SQLite database lies on a network file system ({kind}).",
             why="Its locks do not hold there, and the file is damaged sooner or later.",
             do=f"Keep it on a local disk, or use PostgreSQL: {GUIDE}#postgresql",
+            run="export BEATKEEPER_STATE=/var/lib/beatkeeper",
         )
     with connection.cursor() as cursor:
         mode = _value(cursor, "PRAGMA journal_mode")
@@ -288,6 +313,7 @@ def _sqlite() -> Iterator[Finding]:
             f"SQLite's journal mode is {mode}.",
             why="Readers and the writer then wait for each other.",
             do='Set OPTIONS["init_command"] = "PRAGMA journal_mode=WAL" in DATABASES.',
+            run=f"sqlite3 {quote(str(path))} 'PRAGMA journal_mode=WAL'",
         )
     else:
         yield ok("database.journal", "SQLite writes ahead (WAL), so readers do not wait.")

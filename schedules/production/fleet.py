@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Any
 
 from schedules import conf, zone_data
@@ -15,7 +16,7 @@ from schedules.messages import routing
 from schedules.models import Beat, Schedule, Worker, ZoneData
 from schedules.production.broker import Fleet
 from schedules.rules.definition import Definition, Delivery, Kind, Mode
-from schedules.rules.production import Finding, error, ok, some, span, warning
+from schedules.rules.production import MANAGE, Finding, error, ok, some, span, warning
 
 REMEMBERED = timedelta(hours=1)
 STUCK_SECONDS = 60
@@ -23,6 +24,7 @@ SKEW_WARNING, SKEW_ERROR = 5.0, 60.0
 OVERDUE = timedelta(minutes=3)
 
 START_BEAT = "celery -A scheduler beat"
+RESTART = "systemctl restart beatkeeper-beat 'beatkeeper-worker@*'"
 START_WORKER = "celery -A scheduler worker -Q {queue}"
 
 
@@ -74,6 +76,7 @@ def _beats(snapshot: Snapshot) -> Iterator[Finding]:
             "No beat is alive.",
             why="Nothing becomes due, no message is sent, no lost run is noticed.",
             do=f"Start one: {START_BEAT}",
+            run=START_BEAT,
         )
         return
     stuck = [
@@ -88,6 +91,7 @@ def _beats(snapshot: Snapshot) -> Iterator[Finding]:
             f"Parts of a beat make no progress: {some(stuck)}.",
             why="The part publish hangs on the broker, the others on the database.",
             do="Its log says why; a beat that stays stuck is to be restarted.",
+            run="systemctl restart beatkeeper-beat",
         )
     late = _overdue(snapshot.now)
     if late:
@@ -96,6 +100,7 @@ def _beats(snapshot: Snapshot) -> Iterator[Finding]:
             f"Schedules are overdue although a beat is alive: {some(late)}.",
             why="The clock guard may have stopped claims, or somebody holds the locks.",
             do="Look at beat's log (clock_jumped, part_failed) and at pg_stat_activity.",
+            run="journalctl -u beatkeeper-beat -g 'clock_jumped|part_failed'",
         )
     if not stuck and not late:
         names = sorted({row.name for row in snapshot.beats})
@@ -120,6 +125,7 @@ def _workers(snapshot: Snapshot) -> Iterator[Finding]:
             "No worker is alive.",
             why="Runs wait, and those with a start deadline are skipped.",
             do=f"Start one: {START_WORKER.format(queue='commands -P threads -c 100')}",
+            run=START_WORKER.format(queue="commands -P threads -c 100"),
         )
     else:
         names = sorted({row.name for row in snapshot.workers})
@@ -133,6 +139,7 @@ def _workers(snapshot: Snapshot) -> Iterator[Finding]:
             f"Gone without a word within the last hour: {some(gone)}.",
             why="They were killed, or cannot reach the database.",
             do="Look whether their hosts are up, and start them again.",
+            run="systemctl restart 'beatkeeper-worker@*'",
         )
 
 
@@ -162,6 +169,7 @@ def _queues(snapshot: Snapshot) -> Iterator[Finding]:
             f"{len(shut_out)} schedules run commands, which these settings refuse: {some(shut_out)}.",
             why="A worker with BEATKEEPER_COMMANDS=off records each of their runs as failed.",
             do="Let their queue be served by workers with other settings, or disable them.",
+            run="BEATKEEPER_COMMANDS=shell celery -A scheduler worker -Q commands -P threads",
         )
 
 
@@ -181,6 +189,7 @@ def _unread(unread: dict[str, list[str]], served: Iterable[str]) -> Iterator[Fin
             f'No live worker serves the queue "{queue}" of {_counted(names)}: {some(names)}.',
             why="Their runs wait until one does.",
             do=f"{START_WORKER.format(queue=queue)}  (or give the schedules another queue)",
+            run=START_WORKER.format(queue=quote(queue)),
         )
     if not unread and served:
         yield ok(
@@ -195,6 +204,7 @@ def _unroutable(unroutable: dict[str, list[str]]) -> Iterator[Finding]:
             f"Messages of {_counted(names)} reach no queue ({reason}): {some(names)}.",
             why="Their runs wait for ever.",
             do="Correct queue, exchange or routing key, or declare the queue (BEATKEEPER_QUEUES) everywhere.",
+            run=f"{MANAGE} export_schedules > s.yaml; $EDITOR s.yaml; {MANAGE} apply_schedules s.yaml",
         )
 
 
@@ -214,6 +224,7 @@ def _accounts(snapshot: Snapshot) -> Iterator[Finding]:
             f"Workers run as root, and no schedule names another account: {some(roots)}.",
             why="Whoever may edit a command is root on that host.",
             do="Run them as an account of their own; for several accounts, a worker and a queue for each.",
+            run="useradd --system beatkeeper  (and User=beatkeeper in the unit)",
         )
 
 
@@ -227,6 +238,7 @@ def _clocks(snapshot: Snapshot) -> Iterator[Finding]:
             f"The clock of {host} is {_apart(float(skew))} the database's.",
             why="Schedules go by the database's clock, but commands there see their host's.",
             do="Synchronise it (chrony, systemd-timesyncd): timedatectl",
+            run="timedatectl set-ntp true",
         )
     if skews and not off:
         worst = max(abs(float(skew)) for skew in skews.values())
@@ -256,6 +268,7 @@ def _versions(snapshot: Snapshot) -> Iterator[Finding]:
                 f"Most processes have {name} {usual}, others do not: {some(other)}.",
                 why="What one version writes another may not read.",
                 do="Upgrade and restart them; a rolling upgrade shows this while it lasts.",
+                run=RESTART,
             )
 
 
@@ -267,6 +280,7 @@ def _zones(snapshot: Snapshot) -> Iterator[Finding]:
             f"those of the package tzdata are of {zone_data.PACKAGE}.",
             why="Python reads the machine's, as cron does; where clocks changed since, jobs keep old hours.",
             do="Upgrade the system's tzdata, or set PYTHONTZPATH= (empty) for beat, workers and web alike.",
+            run="apt-get install --only-upgrade tzdata",
         )
     computed = ZoneData.objects.order_by("-version").values_list("version", flat=True).first() or ""
     newest = max([computed, zone_data.version(), *map(str, _latest_facts(snapshot, "tzdata").values())])
@@ -277,6 +291,7 @@ def _zones(snapshot: Snapshot) -> Iterator[Finding]:
             f"{host} reads time zones of {version or 'an unknown version'}; the newest here are {newest}.",
             why="Where a country changed its clocks since, that host works out other instants.",
             do="Upgrade the package tzdata there (and the system's), and restart beat and workers.",
+            run=f"apt-get install --only-upgrade tzdata && {RESTART}",
         )
     if computed and computed != newest:
         yield warning(
@@ -284,6 +299,7 @@ def _zones(snapshot: Snapshot) -> Iterator[Finding]:
             f"What is due next was worked out with time zones of {computed}; {newest} are installed.",
             why="Beat does that at its start, in steps; it has not finished, or has not been restarted.",
             do="Restart beat, and look again in a few minutes.",
+            run="systemctl restart beatkeeper-beat",
         )
     elif not old:
         yield ok("zones.computed", f"Time zones are those of {newest} everywhere.")

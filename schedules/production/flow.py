@@ -19,7 +19,7 @@ from schedules.production import broker, database, fleet, runs
 from schedules.production import settings as production_settings
 from schedules.production.broker import Fleet
 from schedules.querysets import database_now
-from schedules.rules.production import Finding, Level, error, some, warning
+from schedules.rules.production import MANAGE, Finding, Level, error, some, warning
 
 BROKER_SECONDS = 20.0
 
@@ -47,6 +47,7 @@ def django_checks() -> Iterator[Finding]:
             f"{each.msg} ({each.id})",
             why="manage.py check says so; the processes do not start like this.",
             do=str(each.hint or "manage.py check"),
+            run=f"{MANAGE} check",
         )
     advice = sorted(
         {str(each.id) for each in messages if each.level == checks.WARNING and not _is_ours(each)}
@@ -57,6 +58,7 @@ def django_checks() -> Iterator[Finding]:
             f"manage.py check --deploy has {len(advice)} warnings: {some(advice)}.",
             why="They are about the admin's web server: HTTPS, cookies, headers.",
             do="manage.py check --deploy explains each. A proxy that does the same is as good.",
+            run=f"{MANAGE} check --deploy",
         )
 
 
@@ -82,6 +84,7 @@ def _away(problem: DatabaseError) -> Finding:
         why="Nothing is claimed or recorded meanwhile; commands that run go on.",
         do="See that it runs and lets this machine in; check DATABASE_URL. Then look again: beats, workers "
         "and runs could not be looked at.",
+        run='pg_isready -d "$DATABASE_URL"',
     )
 
 
@@ -110,6 +113,7 @@ def _failed(area: str, problem: Exception) -> Finding:
         f"This part could not be looked at: {type(problem).__name__}: {problem}",
         why="Either the server is not as expected, or this command has a fault.",
         do="Repeat it with --traceback; if nothing else is wrong, report it.",
+        run=f"{MANAGE} check_production --traceback",
     )
 
 
@@ -137,6 +141,7 @@ def _unreachable(reason: str) -> Finding:
         f"The broker {broker.name()} does not answer: {reason}.",
         why="Runs wait in the database until it does; nothing is lost.",
         do="See that it runs and lets this machine in; check CELERY_BROKER_URL.",
+        run="celery -A scheduler inspect ping",
     )
 
 

@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from shlex import quote
 
 from django.conf import settings
 from django.db.models import Count, Min
 
 from schedules import conf
 from schedules.models import Run, Schedule
-from schedules.rules.production import Finding, error, ok, some, span, warning
+from schedules.rules.production import MANAGE, Finding, error, ok, some, span, warning
 from schedules.rules.states import State
 from schedules.worker import spool
 
@@ -47,6 +48,7 @@ def _doorbells() -> Iterator[Finding]:
             f"Runs whose message was sent {RUNG_OFTEN} times or more, and no worker began: {some(found)}.",
             why="All workers of the queue are busy, or the broker loses messages.",
             do="celery -A scheduler inspect active: where workers are idle, look at the broker; or add some.",
+            run="celery -A scheduler inspect active",
         )
     else:
         outstanding = Run.objects.filter(state=State.QUEUED).count()
@@ -64,6 +66,7 @@ def _waiting(now: datetime) -> Iterator[Finding]:
             f"Runs have waited for more than {span(LATE.total_seconds())} to be sent: {some(names)}.",
             why="Beat cannot reach the broker, their queue is full, or the broker refuses their messages.",
             do="Look at beat's log (publish_failed), and at BEATKEEPER_DOORBELLS where a queue is long.",
+            run="journalctl -u beatkeeper-beat -g publish_failed",
         )
 
 
@@ -81,6 +84,7 @@ def _spool() -> Iterator[Finding]:
             f"Results that could not be read lie in {name}: {some(bad)}.",
             why="Their runs ended without a record, and count as lost.",
             do="Read them, decide about their runs, and delete them.",
+            run=f"ls -l {quote(name)}/*{spool.SET_ASIDE}",
         )
     old = [path for path in waiting if time.time() - _changed_at(path) > LATE.total_seconds()]
     if old:
@@ -89,6 +93,7 @@ def _spool() -> Iterator[Finding]:
             f"{len(old):,} results wait in {name} to be recorded.",
             why="No worker with that directory has reached the database since.",
             do="Start a worker on this host with the same BEATKEEPER_STATE (or BEATKEEPER_SPOOL).",
+            run=f"BEATKEEPER_SPOOL={quote(name)} celery -A scheduler worker -Q commands -P threads",
         )
     elif not bad:
         yield ok("runs.spool", f"No result waits on this host to be recorded ({name}).")
@@ -110,6 +115,7 @@ def _set_aside() -> Iterator[Finding]:
             f"Schedules that cannot be used, and never run: {some(names)}.",
             why="Their timing or definition is not valid; each says why on its page.",
             do="Correct them, or delete them: manage.py explain NAME",
+            run=f"{MANAGE} explain {quote(names[0])}",
         )
 
 
@@ -131,6 +137,7 @@ def _retention(now: datetime) -> Iterator[Finding]:
             f"More than {kept:,} runs are older than the {days:g} days for which they are kept.",
             why="Pruning does not keep up, or no beat is there to do it: pages and backups grow.",
             do="manage.py prune_runs, and look at beat's log.",
+            run=f"{MANAGE} prune_runs",
         )
     else:
         age = span((now - first).total_seconds())
@@ -165,4 +172,5 @@ def _disk() -> Iterator[Finding]:
             f"{free >> 20:,} MiB are free in {state}.",
             why="There are the embedded database and queue, and results that wait to be recorded.",
             do="Free space, or move the directory (BEATKEEPER_STATE).",
+            run=f"du -xah {quote(str(state))} | sort -h | tail",
         )

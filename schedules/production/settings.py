@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 import django
@@ -24,6 +25,8 @@ from schedules.rules.production import Finding, error, ok, version_of, warning
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
 GUIDE = "docs/production.md"
 SHORTEST_KEY = 50
+MAKE_ACCOUNT = "redis-cli ACL SETUSER beatkeeper on '>PASSWORD' '~*' '&*' +@all -@dangerous +info"
+SET_BROKER = "export CELERY_BROKER_URL='amqps://beatkeeper:PASSWORD@mq.example.org:5671/beatkeeper'"
 
 SUPPORTED = {
     "Python": ((3, 11), (3, 14), "3.11 to 3.13"),
@@ -59,6 +62,7 @@ def versions() -> Iterator[Finding]:
             f"{name} is {found[name]}.",
             why=f"Beatkeeper is tested with {SUPPORTED[name][2]}, and uses details of it that change.",
             do="Install what deploy/requirements.txt names, in an environment of its own.",
+            run="pip install -r deploy/requirements.txt",
         )
     if not wrong:
         yield ok("versions.software", ", ".join(f"{name} {text}" for name, text in found.items()) + ".")
@@ -77,6 +81,7 @@ def web() -> Iterator[Finding]:
             "DEBUG is on.",
             why="Every error page shows settings, code and variables, and every query stays in memory.",
             do="Unset BEATKEEPER_DEBUG (DEBUG in another project's settings) and restart.",
+            run="unset BEATKEEPER_DEBUG",
         )
     hosts = set(settings.ALLOWED_HOSTS)
     if "*" in hosts:
@@ -85,6 +90,7 @@ def web() -> Iterator[Finding]:
             "The admin answers to any host name.",
             why="A forged Host header ends up in links and caches.",
             do="Name the hosts that people type, in BEATKEEPER_ALLOWED_HOSTS (ALLOWED_HOSTS).",
+            run="export BEATKEEPER_ALLOWED_HOSTS=jobs.example.org",
         )
     elif hosts <= LOOPBACK:
         yield ok("web.hosts", "The admin answers on this machine only (BEATKEEPER_ALLOWED_HOSTS).")
@@ -95,6 +101,7 @@ def web() -> Iterator[Finding]:
             why="Whoever reads the network takes over a session, and a session may edit commands.",
             do="Put a proxy that ends TLS before it and set BEATKEEPER_HTTPS=1 (SESSION_COOKIE_SECURE, "
             f"CSRF_COOKIE_SECURE): {GUIDE}#the-admin",
+            run="export BEATKEEPER_HTTPS=1 BEATKEEPER_TRUSTED_ORIGINS=https://jobs.example.org",
         )
     else:
         yield ok("web.https", f"The admin answers to {', '.join(sorted(hosts))}; cookies by HTTPS only.")
@@ -110,6 +117,7 @@ def secrets() -> Iterator[Finding]:
             why="It signs sessions: whoever guesses it is logged in as anybody.",
             do="Unset SECRET_KEY to have one written to the state directory, or set at least 50 random "
             "characters, the same on every host.",
+            run="export SECRET_KEY=$(python3 -c 'import secrets; print(secrets.token_urlsafe(50))')",
         )
     state = getattr(settings, "STATE_DIR", None)
     if state is not None:
@@ -123,15 +131,17 @@ def _state_directory(state: Path) -> Iterator[Finding]:
             "secrets.state",
             f"The state directory {state} can be written by other accounts.",
             why="They could replace the secret key, or put messages into the queue.",
-            do=f"chmod 700 {state}",
+            do="Let its owner alone in; it belongs to the account of beat and workers.",
+            run=f"chmod 700 {quote(str(state))}",
         )
     elif open_to_others:
-        files = " ".join(map(str, open_to_others))
+        files = " ".join(quote(str(path)) for path in open_to_others)
         yield error(
             "secrets.files",
-            f"Other accounts may read {files}.",
+            f"Other accounts may read {' '.join(map(str, open_to_others))}.",
             why="There are the secret key, password hashes, and what commands printed.",
-            do=f"chmod go= {files}",
+            do="Take the rights of group and others away.",
+            run=f"chmod go= {files}",
         )
     elif state.is_dir():
         yield ok("secrets.state", f"The state directory {state} keeps its secrets from other accounts.")
@@ -172,13 +182,15 @@ def _allow_list(name: str) -> Iterator[Finding]:
             f'The list of allowed commands "{name}" cannot be read.',
             why="A worker that cannot read it refuses every command.",
             do="Name a readable file in BEATKEEPER_ALLOWED_COMMANDS_FILE, one command a line.",
+            run="export BEATKEEPER_ALLOWED_COMMANDS_FILE=/etc/beatkeeper/commands",
         )
     elif _others_may(path, stat.S_IWGRP | stat.S_IWOTH):
         yield error(
             "commands.list",
             f"The list of allowed commands {path} can be written by other accounts.",
             why="It is what stops a stolen admin session from running anything.",
-            do=f"chmod go-w {path}",
+            do="Let its owner alone write it.",
+            run=f"chmod go-w {quote(str(path))}",
         )
     else:
         yield ok("commands.list", f"Workers with these settings run the commands in {path} only.")
@@ -192,6 +204,7 @@ def _database() -> Iterator[Finding]:
             f"The database is SQLite ({database['NAME']}).",
             why="It serves one machine, and one writer at a time; with the disk the schedules are gone.",
             do=f"For more than one machine, or for backups while it runs: PostgreSQL, {GUIDE}#postgresql",
+            run="export DATABASE_URL='postgres://beatkeeper:PASSWORD@127.0.0.1:5432/beatkeeper'",
         )
     elif database.get("ATOMIC_REQUESTS"):
         yield warning(
@@ -199,6 +212,7 @@ def _database() -> Iterator[Finding]:
             "ATOMIC_REQUESTS is on.",
             why="A slow page keeps the locks of its edit, and beat passes those schedules by.",
             do="Set ATOMIC_REQUESTS to False for this database.",
+            run="sed -i '/ATOMIC_REQUESTS/d' settings.py",
         )
 
 
@@ -212,6 +226,7 @@ def _broker() -> Iterator[Finding]:
             "The broker is this process's memory.",
             why="No other process sees a message: nothing runs.",
             do=f"Set CELERY_BROKER_URL: {GUIDE}#rabbitmq or {GUIDE}#redis",
+            run=SET_BROKER,
         )
     elif kind == "filesystem":
         yield warning(
@@ -219,11 +234,13 @@ def _broker() -> Iterator[Finding]:
             "The broker is a directory of files.",
             why="It serves one machine, and few messages at a time.",
             do=f"For more than one machine set CELERY_BROKER_URL: {GUIDE}#rabbitmq or {GUIDE}#redis",
+            run=SET_BROKER,
         )
     elif kind.startswith(("amqp", "pyamqp")):
         yield from _rabbitmq(url)
-    elif kind.startswith("redis") and "+socket" not in kind:
-        yield from _redis(url)
+    elif kind.startswith(("redis", "sentinel")) and "+socket" not in kind:
+        for each in url.split(";"):  # several are sentinels
+            yield from _redis(each)
 
 
 def _rabbitmq(url: str) -> Iterator[Finding]:
@@ -234,6 +251,7 @@ def _rabbitmq(url: str) -> Iterator[Finding]:
             'The broker\'s vhost is the default one, "/".',
             why="Every other application on that server can take messages from these queues, or fill them.",
             do=f"Make a vhost of its own: {GUIDE}#rabbitmq",
+            run="rabbitmqctl add_vhost beatkeeper",
         )
     if (parts.username or "guest") == "guest":
         yield warning(
@@ -241,6 +259,7 @@ def _rabbitmq(url: str) -> Iterator[Finding]:
             'The broker\'s user is "guest".',
             why="Its password is known to everybody, and it may do everything.",
             do=f"Make a user of its own, then delete guest: {GUIDE}#rabbitmq",
+            run="rabbitmqctl add_user beatkeeper && rabbitmqctl delete_user guest",
         )
     if not _is_encrypted(parts.scheme, "amqps") and not _is_here(parts.hostname):
         yield _clear("amqps", str(parts.hostname))
@@ -256,6 +275,15 @@ def _redis(url: str) -> Iterator[Finding]:
             f"Redis on {parts.hostname} is used without a password.",
             why="Whoever reaches its port can send messages to the workers, or delete them.",
             do=f"Make an ACL user of its own: {GUIDE}#redis",
+            run=MAKE_ACCOUNT,
+        )
+    elif parts.username in (None, "", "default"):
+        yield warning(
+            "broker.account",
+            f"Redis on {parts.hostname} is used by its default account.",
+            why="Everybody who knows its password may empty every database there, and change the server.",
+            do=f"Make an ACL user of its own: {GUIDE}#redis",
+            run=MAKE_ACCOUNT,
         )
     if not _is_encrypted(parts.scheme, "rediss"):
         yield _clear("rediss", str(parts.hostname))
@@ -271,6 +299,7 @@ def _clear(scheme: str, host: str) -> Finding:
         f"Messages and the broker's password travel to {host} unencrypted.",
         why="Whoever reads the network can send messages to the workers.",
         do=f"Use {scheme}:// in CELERY_BROKER_URL, or a private network that nobody else reads.",
+        run=f"export CELERY_BROKER_URL='{scheme}://USER:PASSWORD@{host}/NAME'",
     )
 
 

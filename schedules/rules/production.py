@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from shlex import quote
 
 
 class Level(StrEnum):
@@ -16,13 +17,17 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """`what` is a sentence; `why` and `do` are empty where `level` is OK. `code` is stable, for scripts."""
+    """`what` is a sentence; the rest is empty where `level` is OK. `code` is stable, for scripts.
+
+    `run` is a line for a shell that mends it, or shows what to mend; WORDS LIKE THIS are to be replaced.
+    """
 
     level: Level
     code: str
     what: str
     why: str = ""
     do: str = ""
+    run: str = ""
 
     @property
     def area(self) -> str:
@@ -33,12 +38,20 @@ def ok(code: str, what: str) -> Finding:
     return Finding(level=Level.OK, code=code, what=what)
 
 
-def warning(code: str, what: str, *, why: str, do: str) -> Finding:
-    return Finding(level=Level.WARNING, code=code, what=what, why=why, do=do)
+def warning(code: str, what: str, *, why: str, do: str, run: str) -> Finding:
+    return Finding(level=Level.WARNING, code=code, what=what, why=why, do=do, run=run)
 
 
-def error(code: str, what: str, *, why: str, do: str) -> Finding:
-    return Finding(level=Level.ERROR, code=code, what=what, why=why, do=do)
+def error(code: str, what: str, *, why: str, do: str, run: str) -> Finding:
+    return Finding(level=Level.ERROR, code=code, what=what, why=why, do=do, run=run)
+
+
+MANAGE = "python3 manage.py"
+
+
+def psql(*statements: str) -> str:
+    """The line for a shell that gives these to PostgreSQL, as the role of this installation."""
+    return 'psql "$DATABASE_URL" ' + " ".join(f"-c {quote(statement)}" for statement in statements)
 
 
 def version_of(text: str) -> tuple[int, ...]:

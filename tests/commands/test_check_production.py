@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from schedules.production import flow as production
 from schedules.production import runs as production_runs
 from schedules.production import settings as production_settings
 from schedules.querysets import database_now
-from schedules.rules.production import Level, error, ok, span, version_of, warning
+from schedules.rules.production import Level, error, ok, psql, span, version_of, warning
 from schedules.worker import spool
 from tests.factories import make_run, make_schedule, make_task_schedule, make_worker
 
@@ -78,13 +79,27 @@ def test_every_complaint_says_why_and_what_to_do(settings, good_fleet):
     complaints = [each for each in found if each.level != Level.OK]
     assert len(complaints) >= 4
     assert [each.code for each in complaints if not (each.why and each.do and each.what.endswith("."))] == []
+    assert [each.code for each in complaints if not each.run] == []
+
+
+def test_no_complaint_anywhere_is_made_without_a_command():
+    """In the code, because no installation earns all of them."""
+    calls = [
+        call
+        for path in (ROOT / "schedules" / "production").glob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("error", "warning", "make")
+    ]
+    assert len(calls) > 50
+    without = [call.lineno for call in calls if "run" not in {keyword.arg for keyword in call.keywords}]
+    assert without == []
 
 
 def test_the_worst_comes_first_and_lines_are_broken_in_a_terminal():
     found = [
         ok("broker.reached", "It answers."),
-        warning("web.https", "Words " * 30, why="Because.", do="Do this."),
-        error("beats.none", "No beat is alive.", why="Nothing becomes due.", do="Start one."),
+        warning("web.https", "Words " * 30, why="Because.", do="Do this.", run="r"),
+        error("beats.none", "No beat is alive.", why="Nothing becomes due.", do="Start one.", run="r"),
     ]
     printed = text(found, width=80)
     assert printed.index("Errors (1)") < printed.index("Warnings (1)") < printed.index("In order (1)")
@@ -94,18 +109,18 @@ def test_the_worst_comes_first_and_lines_are_broken_in_a_terminal():
 
 
 def test_names_and_errors_cannot_talk_to_the_terminal():
-    found = [error("queues.unread", "Of \x1b[31mred\n.", why="w", do="d")]
+    found = [error("queues.unread", "Of \x1b[31mred\n.", why="w", do="d", run="r")]
     assert "\x1b" not in text(found, width=None)
 
 
 def test_the_json_has_stable_codes_and_says_whether_it_is_good():
-    found = [warning("a.b", "W.", why="w", do="d"), ok("c.d", "O.")]
+    found = [warning("a.b", "W.", why="w", do="d", run="r"), ok("c.d", "O.")]
     assert shape(found) == {
         "good": True,
         "counts": {"error": 0, "warning": 1, "ok": 1},
         "findings": [
-            {"level": "warning", "code": "a.b", "what": "W.", "why": "w", "do": "d"},
-            {"level": "ok", "code": "c.d", "what": "O.", "why": None, "do": None},
+            {"level": "warning", "code": "a.b", "what": "W.", "why": "w", "do": "d", "run": "r"},
+            {"level": "ok", "code": "c.d", "what": "O.", "why": None, "do": None, "run": None},
         ],
     }
 
@@ -124,14 +139,42 @@ def test_the_status_is_one_from_errors_on(monkeypatch, levels, options, status):
     makers = {Level.OK: lambda: ok("x.ok", "O.")}
     for level in (Level.WARNING, Level.ERROR):
         make = error if level == Level.ERROR else warning
-        makers[level] = lambda make=make, level=level: make(f"x.{level}", "W.", why="w", do="d")
+        makers[level] = lambda make=make, level=level: make(f"x.{level}", "W.", why="w", do="d", run="r")
     monkeypatch.setattr(production, "look", lambda: [makers[level]() for level in levels])
     try:
         call_command("check_production", *options)
         ended = 0
-    except Exception as refusal:
-        ended = refusal.returncode
+    except SystemExit as refusal:
+        ended = refusal.code
     assert ended == status
+
+
+def test_the_verdict_is_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(production, "look", lambda: [error("x.y", "W.", why="w", do="d", run="r")])
+    with pytest.raises(SystemExit):
+        call_command("check_production")
+    said = capsys.readouterr()
+    assert (said.out.count("1 error"), said.err) == (1, "")
+
+
+def test_a_command_is_printed_whole_and_shows_what_its_terminal_must_not_hear():
+    run = "psql -c 'SELECT 1'" + " --verbose" * 20
+    found = [error("x.y", "W.", why="w", do="d", run=run + "\x1b[2J")]
+    [line] = [line for line in text(found, width=80).splitlines() if "run: " in line]
+    assert line.strip().startswith(f"run: {run}")
+    assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("who", "statement"),
+    [
+        ("pid 42 of ada (idle in transaction, psql)", "SELECT pg_terminate_backend(42)"),
+        ("prepared it's", "ROLLBACK PREPARED 'it''s'"),
+    ],
+)
+def test_an_old_transaction_is_ended_by_its_own_statement(who, statement):
+    assert production_database._end_of(who) == statement
+    assert psql(statement).startswith('psql "$DATABASE_URL" -c ')
 
 
 def test_it_is_also_what_djangos_check_says_before_a_deployment(settings):
@@ -178,7 +221,7 @@ def test_a_secret_that_others_may_read_is_an_error(settings, tmp_path, name):
     (tmp_path / name).touch(mode=0o600)
     assert static()["secrets.state"].level == Level.OK
     (tmp_path / name).chmod(0o644)
-    assert str(tmp_path / name) in static()["secrets.files"].do
+    assert str(tmp_path / name) in static()["secrets.files"].run
 
 
 def test_a_state_directory_that_others_may_write_is_an_error(settings, tmp_path):
@@ -198,7 +241,10 @@ def test_a_state_directory_that_others_may_write_is_an_error(settings, tmp_path)
         ("amqps://u:hunter2@mq.example.org/beatkeeper", set()),
         ("redis://localhost/1", set()),
         ("redis://r.example.org/1", {"broker.password", "broker.tls"}),
+        ("rediss://:hunter2@r.example.org/1", {"broker.account"}),
+        ("rediss://default:hunter2@r.example.org/1", {"broker.account"}),
         ("rediss://u:hunter2@r.example.org/1", set()),
+        ("sentinel://u:hunter2@localhost:1;sentinel://s.example.org:1", {"broker.password", "broker.tls"}),
     ],
 )
 def test_what_a_brokers_url_gives_away(monkeypatch, url, codes):
@@ -242,7 +288,7 @@ def test_a_queue_that_no_worker_reads_is_an_error_and_names_its_schedules(settin
     found = fleet()["queues.unread"]
     assert (found.level, '"tasks"' in found.what) == (Level.ERROR, True)
     assert "6 schedules: report-1, report-2, report-3, report-4, report-5 and 1 more" in found.what
-    assert "-Q tasks" in found.do
+    assert "-Q tasks" in found.run
 
 
 @pytest.mark.parametrize(
@@ -394,7 +440,7 @@ def test_a_transaction_that_stays_open_is_named_with_its_process(monkeypatch):
     finally:
         other.close()
     assert found.code == "database.xmin"
-    assert (found.level, "pg_terminate_backend" in found.do) == (Level.WARNING, True)
+    assert (found.level, "pg_terminate_backend" in found.run) == (Level.WARNING, True)
 
 
 def outside(tmp_path, **environment):
