@@ -186,15 +186,19 @@ def rabbitmq_vhost(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def rabbitmq_user(vhost: str, names: str) -> Iterator[str]:
-    """The URL of `vhost` for a user who may touch `names` there and nothing else, where one can be made."""
+def rabbitmq_user(vhost: str, *names: str) -> Iterator[str]:
+    """The URL of `vhost` for a user who may touch `names` there and nothing else, where one can be made.
+
+    One pattern for all that he does, or three: for what he configures, writes and reads.
+    """
+    patterns = names * 3 if len(names) == 1 else names
     user, password = f"beatkeeper-{secrets.token_hex(4)}", secrets.token_hex(8)
     if os.environ.get("TEST_RABBITMQ_URL") or not _rabbitmqctl("add_user", user, password):
         yield vhost
         return
     try:
         link = Connection(vhost)
-        _rabbitmqctl("set_permissions", "-p", link.virtual_host, user, names, names, names)
+        _rabbitmqctl("set_permissions", "-p", link.virtual_host, user, *patterns)
         yield f"amqp://{user}:{password}@{link.hostname}:{link.port or 5672}/{link.virtual_host}"
     finally:
         _rabbitmqctl("delete_user", user)
@@ -215,6 +219,11 @@ def redis_user(url: str, rules: str) -> Iterator[str]:
     finally:
         server.execute_command("ACL", "DELUSER", user)
         server.close()
+
+
+def may_make_rabbitmq_users() -> bool:
+    """Whether `rabbitmqctl` reaches the server that the tests use."""
+    return not os.environ.get("TEST_RABBITMQ_URL") and _rabbitmqctl("list_vhosts")
 
 
 def _rabbitmqctl(*arguments: str) -> bool:
