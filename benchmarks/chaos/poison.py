@@ -39,9 +39,9 @@ def _no_arguments(name: str) -> None:
 
 
 def _no_such_zone(name: str) -> None:
-    made = catalog.save(
-        Schedule(name=name, command="true", cron="* * * * *", timezone="UTC"), by="somebody with SQL"
-    )
+    """Not due before it is spoilt: what was due then would rightly be settled under the revision before."""
+    rare = Schedule(name=name, command="true", cron="0 4 29 2 *", timezone="UTC")
+    made = catalog.save(rare, by="somebody with SQL")
     Schedule.objects.filter(pk=made.pk).update(timezone="Mars/Olympus")
 
 

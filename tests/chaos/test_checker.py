@@ -290,6 +290,8 @@ def test_a_late_start_is_found_unless_a_fault_explains_it():
     assert violated(truth=late, windows=[Window("purge", 3.0, 3.0, 2.0)]) == ["I8"]
     assert violated(truth=late, windows=[Window("purge", 20.0, 30.0, 6.0)]) == ["I8"]
     assert violated(truth=late, was_shown_twice=lambda moment: True) == []
+    assert violated(truth=late, windows=[Window("clock-back", 5.0, 5.0, 0)]) == []
+    assert violated(truth=late, windows=[Window("clock-back", 9.5, 9.5, 0)]) == ["I8"]
 
 
 def test_nobody_is_late_for_an_instant_that_had_passed_when_the_schedules_were_committed():
