@@ -66,9 +66,13 @@ BURST = "burst"
 
 
 def bursts(evidence: Evidence) -> list[Window]:
-    """The time from the instant of a burst to its last start: no fault, and makes runs late all the same."""
+    """The time from the instant of a burst to its last start: no fault, and makes runs late all the same.
+
+    What fell due meanwhile is worked off after it, in no more time again.
+    """
     jobs = {job.schedule_id for job in evidence.jobs if job.once is not None}
     found = [it for it in starts(evidence) if it.run.schedule_id in jobs]
     if not found:
         return []
-    return [Window(BURST, min(it.due for it in found), max(it.started for it in found), grace=0)]
+    begin, end = min(it.due for it in found), max(it.started for it in found)
+    return [Window(BURST, begin, end, grace=end - begin)]

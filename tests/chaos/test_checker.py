@@ -390,7 +390,7 @@ def test_a_burst_explains_what_is_late_while_it_lasts():
     }
     assert violated(**late) == ["I8", "I8"]
     windows = bursts(evidence(**late))
-    assert [(it.name, it.start, it.end) for it in windows] == [("burst", 2.0, 7.0)]
+    assert [(it.name, it.start, it.end, it.grace) for it in windows] == [("burst", 2.0, 7.0, 5.0)]
     assert violated(**late, windows=windows) == []
     text = "\n".join(figures.lines(evidence(**late, windows=windows), [], quiet_until=0))
     assert "start after instant, 1 due at once" in text
