@@ -10,6 +10,7 @@ from kombu import Connection
 
 from benchmarks.chaos import servers
 from benchmarks.chaos.scratch import Scratch
+from benchmarks.chaos.servers.brokers import RabbitMQ
 from schedules.production import alarms
 from schedules.rules.production import Level
 from tests.services import free_port
@@ -18,7 +19,7 @@ from tests.system.cluster import wait_for
 pytestmark = pytest.mark.system
 
 
-class Node(servers.RabbitMQ):
+class Node(RabbitMQ):
     """With the management API."""
 
     def __init__(self, scratch: Scratch) -> None:
