@@ -2,11 +2,12 @@
 
     python -m benchmarks.history                    # 10,000,000 runs: 12 GB of disk, about 10 minutes
     python -m benchmarks.history --runs 1000000 --explain
+    python -m benchmarks.history --runs 1000000 --sqlite       # 2 GB of disk, about 4 minutes
 
 Each page is asked for as a browser does, by a superuser; counted is what its queries took at the database,
 the first time and, in the median, later. Beside it stands what the same rows would cost a page that counts
-its rows and skips those of the pages in front of it. Then old runs are deleted for a minute or more, beside a
-worker that claims and ends runs all the while. PostgreSQL only.
+its rows and skips those of the pages in front of it. Then 100 schedules are due at once, some times over, and
+old runs are deleted for a minute or more, beside a worker that claims and ends runs all the while.
 """
 
 from __future__ import annotations
@@ -145,9 +146,33 @@ def report(costs: Sequence[Cost], *, explain: bool) -> None:
         f"counting and skipping: {costs[-1].usual:.0f} ms, {costs[-1].usual / worst.usual:.0f} times as much"
     )
     if explain:
+        how = "EXPLAIN (ANALYZE, BUFFERS)" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
         with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS) {worst.slowest}")
-            print(worst.slowest, *(line for (line,) in cursor.fetchall()), sep="\n")
+            cursor.execute(f"{how} {worst.slowest}")
+            print(worst.slowest, *(line[-1] for line in cursor.fetchall()), sep="\n")
+
+
+def dispatches(*, rounds: int = 20, count: int = 100) -> None:
+    """So many schedules due at once are dispatched, decided and committed; the rounds are minutes apart."""
+    from datetime import timedelta
+
+    from schedules import dispatch
+    from schedules.models import Schedule
+    from schedules.querysets import database_now
+
+    # Instants of the future that the clock given reaches: those of the past have runs already.
+    at = database_now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    pks = list(Schedule.objects.order_by("-pk").values_list("pk", flat=True)[:count])
+    totals = []
+    for number in range(rounds):
+        now = at + timedelta(minutes=5 * number)
+        Schedule.objects.update(next_run_at=None)
+        Schedule.objects.filter(pk__in=pks).update(next_run_at=now)
+        began = time.perf_counter()
+        if dispatch.dispatch_due(now, by="benchmark") != len(pks):
+            raise SystemExit("Not all that was due was dispatched.")
+        totals.append((time.perf_counter() - began) * 1000)
+    print(f"\n{count} due at once: dispatched in {median(totals):.0f} ms (first {totals[0]:.0f})")
 
 
 def claims(installation: Installation, *, seconds: int, count: int = 500) -> list[float]:
@@ -200,10 +225,20 @@ def fill(runs: int, schedules: int) -> None:
         Worker(name=f"worker{number}@benchmark", host="benchmark", pid=number, started_at=now, seen_at=now)
         for number in range(1, history_rows.WORKERS + 1)
     )
+    history_rows.fill(connection, runs=runs, schedules=schedules)
+    print(f"{size_on_disk() / 1e6:,.0f} MB on disk")
+
+
+def size_on_disk() -> int:
+    """Bytes."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        return os.path.getsize(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:
-        history_rows.fill(cursor, runs=runs, schedules=schedules)
-        cursor.execute("SELECT pg_size_pretty(pg_database_size(current_database()))")
-        print(f"{cursor.fetchone()[0]} on disk")
+        cursor.execute("SELECT pg_database_size(current_database())")
+        found: int = cursor.fetchone()[0]
+        return found
 
 
 def measure(installation: Installation, given: argparse.Namespace) -> None:
@@ -224,6 +259,7 @@ def measure(installation: Installation, given: argparse.Namespace) -> None:
     client.force_login(User.objects.get_or_create(username="benchmark", is_superuser=True, is_staff=True)[0])
     costs = [cost_of(client, name, url) for name, url in pages(given.runs, given.schedules)]
     report([*costs, counted_and_skipped(given.runs)], explain=given.explain)
+    dispatches()
     prune(installation)
 
 
@@ -238,9 +274,10 @@ def main() -> None:
         "--postgresql",
         default=os.environ.get("TEST_DATABASE_URL") or "postgres://postgres@127.0.0.1/postgres",
     )
+    parser.add_argument("--sqlite", action="store_true", help="on the embedded default instead")
     parser.set_defaults(keep=False)
     given = parser.parse_args()
-    with installed(postgresql=given.postgresql) as installation:
+    with installed(postgresql="" if given.sqlite else given.postgresql) as installation:
         measure(installation, given)
 
 

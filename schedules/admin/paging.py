@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from django.db.models import Q, QuerySet
 
 from schedules.models import Run
-from schedules.rules.states import ACTIVE, FAILURES, FINAL, State, Trigger
-from schedules.sql.indexed import Order, StateAmong, keys_of
+from schedules.models.run import UNUSUAL, UNUSUAL_TRIGGERS
+from schedules.rules.states import ACTIVE, FAILURES, State, Trigger
+from schedules.sql.indexed import Order, StateAmong, ended_as, keys_of, triggered_by
 
 BUDGET = 20_000
 """Rows that one page looks at: some 30 ms."""
@@ -67,8 +68,8 @@ def streams_of(asked: Mapping[str, str], named: Sequence[Q] | None) -> Streams:
         return Streams(named, exact=len(asked) == 1)
     if state in ("waiting", "retrying", *ACTIVE):
         return _active()
-    if trigger in set(Trigger) - {Trigger.SCHEDULE}:
-        return Streams([Q(trigger=trigger)], exact=len(asked) == 1)
+    if trigger in UNUSUAL_TRIGGERS:
+        return Streams([triggered_by(Trigger(trigger))], exact=len(asked) == 1)
     if condition := _UNUSUAL.get(state):
         return Streams([condition], exact=len(asked) == 1)
     return Streams([Q()], exact=not asked)
@@ -77,7 +78,7 @@ def streams_of(asked: Mapping[str, str], named: Sequence[Q] | None) -> Streams:
 _UNUSUAL = {
     "bad": Q(StateAmong(FAILURES)),
     "mended": Q(state=State.SUCCEEDED, attempt__gt=1),
-    **{state.value: Q(state=state) for state in FINAL - {State.SUCCEEDED}},
+    **{state.value: ended_as(state) for state in UNUSUAL},
 }
 """Ends that few runs have, by the words of the filter; each has an index in the order of the list."""
 

@@ -26,6 +26,7 @@ from schedules.rules.states import (
 )
 
 UNUSUAL = FINAL - {State.SUCCEEDED}
+UNUSUAL_TRIGGERS = set(Trigger) - {Trigger.SCHEDULE}
 
 
 class Run(models.Model):
@@ -135,7 +136,7 @@ class Run(models.Model):
             ),
             models.Index(
                 fields=["trigger", "-id"],
-                condition=Q(trigger__in=values(set(Trigger) - {Trigger.SCHEDULE})),
+                condition=Q(trigger__in=values(UNUSUAL_TRIGGERS)),
                 name="run_by_trigger",
             ),
             # Retention, by schedule and age, apart from what failed, which may be kept for longer.

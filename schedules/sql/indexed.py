@@ -12,21 +12,37 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import BooleanField, F, Func, QuerySet
+from django.db.models import BooleanField, F, Func, Q, QuerySet
 
 from schedules.models.choices import values
-from schedules.rules.states import State
+from schedules.models.run import UNUSUAL, UNUSUAL_TRIGGERS
+from schedules.rules.states import State, Trigger
 
 
-class StateAmong(Func):
-    """`state IN ('a', 'b')`, in the order in which the models' indexes have it."""
+class _Among(Func):
+    """`column IN ('a', 'b')`, in the order in which the models' indexes have it."""
 
-    template = "%(expressions)s IN (%(states)s)"
+    template = "%(expressions)s IN (%(members)s)"
     output_field = BooleanField()
 
+    def __init__(self, column: str, members: Collection[StrEnum]) -> None:
+        literals = ", ".join(f"'{member}'" for member in values(members))
+        super().__init__(F(column), members=literals)
+
+
+class StateAmong(_Among):
     def __init__(self, states: Collection[State]) -> None:
-        literals = ", ".join(f"'{state}'" for state in values(states))
-        super().__init__(F("state"), states=literals)
+        super().__init__("state", states)
+
+
+def ended_as(state: State) -> Q:
+    """An end that few runs have, in words from which SQLite too concludes that `run_ended_as` holds them."""
+    return Q(StateAmong(UNUSUAL), state=state)
+
+
+def triggered_by(trigger: Trigger) -> Q:
+    """Not by the clock alone, which most are; as `run_by_trigger` has it."""
+    return Q(_Among("trigger", UNUSUAL_TRIGGERS), trigger=trigger)
 
 
 class Order(StrEnum):

@@ -72,3 +72,22 @@ def count_queries(client: Client, url: str) -> int:
     with CaptureQueriesContext(connection) as captured:
         assert client.get(url).status_code == 200
     return len(captured)
+
+
+def plans(client: Client, url: str) -> list[str]:
+    """How the database answers each query of the page, with the parameters that it had."""
+    asked = []
+
+    def note(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        assert client.get(url).status_code == 200
+    with connection.cursor() as cursor:
+        return [_plan(cursor, sql, params) for sql, params in asked if sql.startswith("SELECT")]
+
+
+def _plan(cursor, sql, params) -> str:
+    cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}", params)
+    return "\n".join(str(row[-1]) for row in cursor.fetchall())

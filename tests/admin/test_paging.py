@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from itertools import chain
 
@@ -11,14 +12,16 @@ from django.db import connection
 from schedules.admin import paging, queries
 from schedules.admin.paging import Place, page_of, streams_of
 from schedules.models import Run
+from schedules.models.run import UNUSUAL, UNUSUAL_TRIGGERS
 from schedules.querysets import database_now
-from schedules.rules.states import State
+from schedules.rules.states import FAILURES, State
 from tests.admin.conftest import count_queries
 from tests.factories import make_history, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
 LIST = "/admin/schedules/run/"
 GOOD, BAD = State.SUCCEEDED, State.FAILED
+PRIMARY_KEY = "schedules_run_pkey" if connection.vendor == "postgresql" else "INTEGER PRIMARY KEY"
 
 
 def walk(client, url: str = LIST) -> list[list[int]]:
@@ -170,12 +173,13 @@ def test_a_page_costs_the_same_at_the_top_and_at_the_end(root, small_pages):
     assert count_queries(root, LIST) == count_queries(root, f"{LIST}?before={runs[2].pk}")
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="the plans are PostgreSQL's")
 class TestPlans:
     """Each stream has an index in its order: no row is sorted, and none is read that is not shown."""
 
     @pytest.fixture(autouse=True)
     def as_in_a_large_table(self):
+        if connection.vendor == "sqlite":
+            return  # it has no statistics, and plans as for a large table
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
             cursor.execute("SET LOCAL enable_bitmapscan = off")
@@ -184,12 +188,13 @@ class TestPlans:
     @pytest.mark.parametrize(
         ("asked", "index"),
         [
-            ({}, "schedules_run_pkey"),
+            ({}, PRIMARY_KEY),
             ({"schedule": "1"}, "run_of_schedule"),
             ({"state": "bad"}, "run_failures"),
             ({"state": "mended"}, "run_mended"),
-            ({"state": "skipped"}, "run_ended_as"),
-            ({"trigger": "manual"}, "run_by_trigger"),
+            *(({"state": state.value}, "run_ended_as") for state in sorted(UNUSUAL - FAILURES)),
+            *(({"state": state.value}, "run_ended_as|run_failures") for state in sorted(FAILURES)),
+            *(({"trigger": trigger.value}, "run_by_trigger") for trigger in sorted(UNUSUAL_TRIGGERS)),
         ],
     )
     def test_a_stream_is_read_in_the_order_of_its_index(self, asked, index):
@@ -199,8 +204,9 @@ class TestPlans:
 
         plan = runs.values("pk").explain()
 
-        assert index in plan
+        assert re.search(index, plan)
         assert "Sort" not in plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_a_search_through_many_schedules_looks_at_names_instead(root, monkeypatch):
