@@ -79,12 +79,13 @@ class LastOutcomeFilter(Filter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         conditions = {
-            "bad": Q(last_state__in=FAILURES | WAITING),  # what waits for its retry has failed too
             "good": Q(last_state=State.SUCCEEDED),
             "sent": Q(last_state=State.SENT),
             "skipped": Q(last_state=State.SKIPPED),
             "none": Q(last_state__isnull=True),
         }
+        if self.value() == "bad":
+            return queryset.filter(pk__in=queries.last_failed())
         wanted = conditions.get(self.value() or "")
         return queryset if wanted is None else queryset.filter(pk__in=queries.with_last_state(wanted))
 

@@ -84,11 +84,14 @@ class TimedChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         now = database_now()
-        rows = list(self.result_list)
+        rows = self.rows()
         for row in rows:
             row.read_at = now
         self.complete(rows)
         self.result_list = rows
+
+    def rows(self) -> list[Any]:
+        return list(self.result_list)
 
     def complete(self, rows: list[Any]) -> None:
         """Fetches, set-based, what the columns of these rows show besides."""

@@ -26,7 +26,7 @@ from schedules.models import (
 )
 from schedules.querysets import database_now
 from schedules.rules.states import ACTIVE, FAILURES, WAITING, State
-from schedules.sql.indexed import StateAmong
+from schedules.sql.indexed import StateAmong, troubled_schedules
 
 SHOWN_ATTEMPTS = 50
 SHOWN_OUTPUTS = 5
@@ -35,6 +35,8 @@ MOST_COUNTED = 1000
 """Counts over history stop here; the page says "1000+"."""
 MOST_NAMED = 50
 """Schedules through whose runs a search pages, each in its own order."""
+MOST_TROUBLED = 20_000
+"""Schedules that a condition names one by one; some builds of SQLite take 32,766."""
 PROCESSES_SHOWN = timedelta(days=1)
 
 _LIST_COLUMNS = (
@@ -65,16 +67,37 @@ def last_runs(schedule_ids: Sequence[int], count: int) -> dict[int, list[Run]]:
     return found
 
 
-def with_last_state(wanted: Q) -> list[int]:
+def with_last_state(wanted: Q, *, among: Q | None = None) -> list[int]:
     """The schedules that `wanted` is true of; it asks for `last_state`: that of the newest run with an end.
 
-    A run that waits for its retry has one: its attempt failed. One probe for each schedule, once: a list
-    asks its question twice, for the rows and for their number.
+    A run that waits for its retry has one: its attempt failed. One probe of some 10 microseconds for each
+    live schedule, or for those `among` them, once: a list asks its question twice, for the rows and for
+    their number.
     """
     ended = Q(finished_at__isnull=False) | Q(state__in=WAITING, attempt__gt=0)
     newest = Run.objects.filter(ended, schedule=OuterRef("pk")).order_by("-id")
-    rows = Schedule.objects.live().annotate(last_state=Subquery(newest.values("state")[:1]))
-    return list(rows.filter(wanted).values_list("pk", flat=True))
+    rows = Schedule.objects.live().filter(among or Q())
+    found = rows.annotate(last_state=Subquery(newest.values("state")[:1])).filter(wanted)
+    return list(found.values_list("pk", flat=True))
+
+
+def last_failed() -> list[int]:
+    """The schedules whose newest run with an end failed, or waits for its retry. Three queries.
+
+    Probed are those with a failure on record. Where these are more than an eighth of all, all are probed: to
+    find one that failed costs more than a probe, and nothing short of a write at the end of each run tells
+    those whose failure is the last from those that have succeeded since.
+    """
+    few = min(Schedule.objects.count() // 8, MOST_TROUBLED)
+    troubled = troubled_schedules(using=Run.objects.db, limit=few)
+    among = None if troubled is None else Q(pk__in=troubled)
+    return with_last_state(Q(last_state__in=FAILURES | WAITING), among=among)
+
+
+def schedules_on_page(keys: Sequence[int]) -> list[Schedule]:
+    """The rows of a page, in its order, by their keys: sorted with all that they show they cost far more."""
+    found = schedule_rows().in_bulk(keys)
+    return [found[key] for key in keys if key in found]
 
 
 def schedule_rows() -> QuerySet[Schedule]:

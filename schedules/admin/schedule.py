@@ -35,6 +35,9 @@ from schedules.models import Schedule
 
 
 class ScheduleChangeList(TimedChangeList):
+    def rows(self) -> list[Schedule]:
+        return queries.schedules_on_page(list(self.result_list.values_list("pk", flat=True)))
+
     def complete(self, rows: list[Schedule]) -> None:
         pks = [row.pk for row in rows]
         found, checks = queries.last_runs(pks, presentation.STRIP), queries.command_checks(pks)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.db.models import Q
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
 from schedules import catalog
+from schedules.admin import queries
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from schedules.rules.states import State
+from schedules.sql import indexed
 from tests.admin.conftest import count_queries, form_url, said
-from tests.factories import due, make_history, make_run, make_schedule
+from tests.factories import due, make_history, make_manual, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
 URL = "/admin/schedules/schedule/"
@@ -100,6 +105,52 @@ def test_filters_by_last_outcome_kind_tag_and_queue(root):
     assert names(queue="-") == ["good"]
     assert names(runs="command") == ["failed", "good"]
     assert names(q="database") == ["good"]
+
+
+def test_the_last_run_failed_of_schedules_that_failed_or_wait_for_their_retry(root):
+    failed, mended, waiting = (make_manual(name) for name in ("failed", "mended", "waiting"))
+    make_history(failed, [State.FAILED, State.SUCCEEDED, State.FAILED])
+    make_history(mended, [State.FAILED, State.SUCCEEDED])
+    make_run(waiting, state=State.PENDING, attempt=1, available_at=database_now() + timedelta(days=1))
+    make_run(failed)  # it has not ended yet
+    make_history(make_manual("good"), [State.SUCCEEDED])
+
+    assert queries.last_failed() == [failed.pk, waiting.pk]
+    for number in range(40):  # now those with a failure are few
+        make_manual(f"other {number}")
+    assert queries.last_failed() == [failed.pk, waiting.pk]
+
+
+def test_only_schedules_with_a_failure_on_record_are_probed_for_their_last_run(monkeypatch):
+    bad = make_manual("bad")
+    make_history(bad, [State.FAILED, State.SUCCEEDED])
+    gone = make_history(make_manual("gone"), [State.FAILED])
+    Run.objects.filter(pk=gone[0].pk).update(schedule=None)
+    for number in range(10):
+        make_history(make_manual(f"good {number}"), [State.SUCCEEDED])
+    probed = []
+    monkeypatch.setattr(queries, "with_last_state", lambda wanted, among: probed.append(among) or [])
+
+    queries.last_failed()
+
+    assert probed == [Q(pk__in={bad.pk})]
+
+
+def test_schedules_with_failures_are_found_by_one_step_each_along_their_index():
+    for number in range(3):
+        make_history(make_manual(f"job {number}"), [State.FAILED, State.SUCCEEDED])
+    with CaptureQueriesContext(connection) as captured:
+        assert len(indexed.troubled_schedules(using="default", limit=3) or ()) == 3
+        assert indexed.troubled_schedules(using="default", limit=2) is None
+    if connection.vendor == "postgresql":
+        return  # it plans by the size of the tables
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {captured[0]['sql']}")
+        plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+    assert "run_failures_aged" in plan
+    assert "run_retrying" in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_sorting_by_next_run_puts_what_is_never_due_last(root):
