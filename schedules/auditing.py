@@ -18,7 +18,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from schedules import conf
-from schedules.histories import CHUNK, histories_of
+from schedules.histories import histories_of
 from schedules.keeping import keep_of
 from schedules.models import Run, Schedule
 from schedules.revisions import OUTSIDE
@@ -26,6 +26,7 @@ from schedules.rules.audit import Finding, Row, Standing, Verdict, judge
 from schedules.rules.history import History
 from schedules.rules.states import BY_THE_CLOCK, WAITING, State
 from schedules.sql.snapshot import snapshot
+from schedules.sql.streamed import streamed
 
 BATCH = 200
 """Schedules whose revisions are in memory at once."""
@@ -202,9 +203,8 @@ def _runs(pks: Collection[int], done: Audit) -> Iterator[tuple[int, Iterator[Row
         .filter(schedule__in=pks, scheduled_for__gte=done.start, scheduled_for__lt=done.end)
         .order_by("schedule", "scheduled_for", "pk")
         .values_list(*_COLUMNS)
-        .iterator(CHUNK)
     )
-    return ((pk, map(_row, group)) for pk, group in groupby(rows, key=itemgetter(0)))
+    return ((pk, map(_row, group)) for pk, group in groupby(streamed(rows), key=itemgetter(0)))
 
 
 def _ranges_reaching(start: datetime) -> dict[int, list[Row]]:

@@ -10,13 +10,12 @@ from itertools import groupby
 from schedules.models import Revision
 from schedules.rules import timing
 from schedules.rules.history import History, Version
-
-CHUNK = 500
+from schedules.sql.streamed import streamed
 
 
 def histories_of(pks: Collection[int]) -> dict[int, History]:
     """By primary key of the schedule; those without a revision are not in it. One query."""
-    rows = Revision.objects.filter(schedule__in=pks).order_by("schedule", "number").iterator(CHUNK)
+    rows = streamed(Revision.objects.filter(schedule__in=pks).order_by("schedule", "number"))
     return {
         pk: History([_version(row) for row in group])
         for pk, group in groupby(rows, key=lambda row: row.schedule_id)

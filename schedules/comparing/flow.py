@@ -10,8 +10,8 @@ Called by the command `compare_cron`.
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,25 +20,16 @@ from django.db.models import Min
 
 from schedules import conf
 from schedules.comparing import log_matching
+from schedules.comparing.instants import Group, Instant, with_instants
 from schedules.comparing.notes import Line, Span, note_instant, say_what_is_missing
 from schedules.errors import NotPossible
 from schedules.importing.sources import is_read_by_cron
 from schedules.keeping import keep_of
-from schedules.models import CronComparison, CutOver, Run, Schedule
-from schedules.rules.cron_log import CronLog
+from schedules.models import CronComparison, CutOver, Schedule
+from schedules.rules.cron_log import CronLog, Start
 from schedules.rules.definition import Kind, Mode
 from schedules.rules.pairing import pair
-from schedules.rules.states import BY_THE_CLOCK, Reason, State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instant:
-    """A due instant of a schedule: when we decided it or started it, and whether a command ran."""
-
-    at: datetime
-    acted_at: datetime
-    ran: bool
-    schedule: int
+from schedules.sql.snapshot import snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,31 +71,8 @@ def compare(
     """
     span = _span(logs, since, until, now)
     starts = sorted((it for log in logs for it in log.starts if span.holds(it.at)), key=lambda it: it.at)
-    schedules = list(
-        Schedule.objects.live()
-        .filter(kind=Kind.COMMAND.value)
-        .exclude(cron="")
-        .annotate(began_at=Min("revisions__changed_at"))
-        .select_related("interval")
-        .order_by("source", "source_line", "name")
-    )
-    grouped, unknown = log_matching.by_group(starts, schedules)
-    instants = _instants(schedules, span)
-    spans = {row.pk: _watched(row, span, now) for row in schedules}
-    cut_over = _cut_over(schedules)
-    lines: list[Line] = []
-    left_out: dict[str, list[str]] = defaultdict(list)
-    for group in log_matching.groups(schedules):
-        key = group[0].pk
-        if chosen is not None and not any(row.pk in chosen for row in group):
-            continue
-        if chosen is None and not grouped[key] and not any(_may_be_crons(row) for row in group):
-            for row in group:
-                if row.source:
-                    left_out[row.source].append(row.name)
-            continue
-        lines += _compare_group(group, grouped[key], instants, spans, cut_over, tolerance)
-    lines += [_unknown_line(account, command, times) for (account, command), times in unknown.items()]
+    with snapshot():
+        lines, left_out = _compare_all(starts, span, tolerance, now, chosen)
     stored = CronComparison.objects.create(
         compared_at=now,
         compared_by=by,
@@ -116,7 +84,50 @@ def compare(
         only_us=sum(it.only_us for it in lines),
         result=[asdict(it) for it in lines],
     )
-    return Compared(stored=stored, left_out=dict(left_out))
+    return Compared(stored=stored, left_out=left_out)
+
+
+def _compare_all(
+    starts: Sequence[Start], span: Span, tolerance: timedelta, now: datetime, chosen: Collection[int] | None
+) -> tuple[list[Line], dict[str, list[str]]]:
+    """The lines, and what was left out. Four queries."""
+    schedules = list(
+        Schedule.objects.live()
+        .filter(kind=Kind.COMMAND.value)
+        .exclude(cron="")
+        .annotate(began_at=Min("revisions__changed_at"))
+        .select_related("interval")
+        .order_by("source", "source_line", "name")
+    )
+    grouped, unknown = log_matching.by_group(starts, schedules)
+    spans = {row.pk: _watched(row, span, now) for row in schedules}
+    cut_over = _cut_over(schedules)
+    groups, left_out = _choose(log_matching.groups(schedules), grouped, chosen)
+    found = {
+        group[0].pk: _compare_group(group, grouped[group[0].pk], ours, spans, cut_over, tolerance)
+        for group, ours in with_instants(groups, span)
+    }
+    lines = [line for group in groups for line in found[group[0].pk]]
+    lines += [_unknown_line(account, command, times) for (account, command), times in unknown.items()]
+    return lines, left_out
+
+
+def _choose(
+    groups: Sequence[Group], grouped: Mapping[int, Sequence[datetime]], chosen: Collection[int] | None
+) -> tuple[list[Group], dict[str, list[str]]]:
+    """The groups to compare, and the names of the schedules that are left out, by their source."""
+    taken: list[Group] = []
+    left_out: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        if chosen is not None:
+            taken += [group] if any(row.pk in chosen for row in group) else []
+        elif grouped.get(group[0].pk) or any(_may_be_crons(row) for row in group):
+            taken.append(group)
+        else:
+            for row in group:
+                if row.source:
+                    left_out[row.source].append(row.name)
+    return taken, dict(left_out)
 
 
 def _may_be_crons(row: Schedule) -> bool:
@@ -152,23 +163,6 @@ def _watched(row: Any, span: Span, now: datetime) -> Span:
     return Span(since=since, until=until)
 
 
-def _instants(schedules: Sequence[Schedule], span: Span) -> dict[int, list[Instant]]:
-    """What each schedule started, or would have. One query."""
-    rows = Run.objects.filter(
-        schedule__in=[row.pk for row in schedules],
-        trigger__in=BY_THE_CLOCK,
-        scheduled_for__gte=span.since - timedelta(hours=1),
-        scheduled_for__lte=span.until,
-    ).values_list("schedule_id", "scheduled_for", "created_at", "started_at", "state", "reason")
-    found: dict[int, list[Instant]] = defaultdict(list)
-    for pk, at, created_at, started_at, state, reason in rows.order_by("scheduled_for").iterator():
-        if state == State.SKIPPED and reason != Reason.SHADOW:
-            continue  # missed, too late, beside another run: nothing would have started
-        ran = state != State.SKIPPED
-        found[pk].append(Instant(at=at, acted_at=started_at or created_at, ran=ran, schedule=pk))
-    return found
-
-
 def _cut_over(schedules: Sequence[Schedule]) -> dict[int, list[CutOver]]:
     found: dict[int, list[CutOver]] = defaultdict(list)
     for row in CutOver.objects.filter(schedule__in=[row.pk for row in schedules]):
@@ -180,14 +174,14 @@ def _cut_over(schedules: Sequence[Schedule]) -> dict[int, list[CutOver]]:
 def _compare_group(
     group: Sequence[Schedule],
     times: Sequence[datetime],
-    instants: dict[int, list[Instant]],
+    instants: Sequence[Instant],
     spans: dict[int, Span],
     cut_over: dict[int, list[CutOver]],
     tolerance: timedelta,
 ) -> list[Line]:
     lines = {row.pk: _line(row, spans[row.pk], cut_over[row.pk]) for row in group}
     ours = sorted(
-        (it for row in group for it in instants.get(row.pk, ()) if _is_compared(it, cut_over[row.pk])),
+        (it for it in instants if _is_compared(it, cut_over[it.schedule])),
         key=lambda it: (it.at, it.schedule),
     )
     pairs = pair(times, [it.at for it in ours], tolerance=tolerance)
@@ -213,9 +207,11 @@ def _compare_group(
     for pk, found in drifts.items():
         most: float = max(found, key=abs)
         lines[pk].drift_p50, lines[pk].drift_max = round(statistics.median(found), 3), round(most, 3)
+    dues = Counter(it.schedule for it in ours if spans[it.schedule].holds(it.at))
     for row in group:
-        dues = sum(spans[row.pk].holds(it.at) for it in ours if it.schedule == row.pk)
-        say_what_is_missing(lines[row.pk], row, times, dues=dues, alike=len(group), span=spans[row.pk])
+        say_what_is_missing(
+            lines[row.pk], row, times, dues=dues[row.pk], alike=len(group), span=spans[row.pk]
+        )
     return list(lines.values())
 
 

@@ -9,6 +9,7 @@
     indexed       conditions in the letters of the partial indexes
     prepared      statements that PostgreSQL plans once for a connection
     snapshot      many reads of one consistent state
+  streamed      rows of such a read, a few hundred in memory at a time
 
 Called by `querysets`, and by the flows that read at size.
 """
