@@ -2,7 +2,7 @@
 
     python -m benchmarks.history                    # 10,000,000 runs: 12 GB of disk, about 10 minutes
     python -m benchmarks.history --runs 1000000 --explain
-    python -m benchmarks.history --runs 1000000 --sqlite       # 2 GB of disk, about 4 minutes
+    python -m benchmarks.history --runs 1000000 --sqlite       # 600 MB of disk, about 4 minutes
 
 Each page is asked for as a browser does, by a superuser; counted is what its queries took at the database,
 the first time and, in the median, later. Beside it stands what the same rows would cost a page that counts
