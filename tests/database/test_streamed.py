@@ -12,7 +12,9 @@ from schedules.comparing.notes import Span
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from schedules.sql import streamed as streaming
+from schedules.sql.snapshot import snapshot
 from schedules.sql.streamed import streamed
+from tests.database.racing import Racer
 from tests.factories import make_later
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +55,21 @@ def test_rows_come_a_few_at_a_time(monkeypatch):
 
     assert lengths == [MEGABYTE] * 20
     assert most < 10 * MEGABYTE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_written_meanwhile_does_not_come(monkeypatch):
+    monkeypatch.setattr(streaming, "CHUNK", 2)
+    decided(None, 5)
+
+    with snapshot():
+        rows = streamed(Run.objects.order_by("pk").values_list("pk", flat=True))
+        found = [next(rows)]
+        assert Racer(lambda: decided(None, 5)).result is None
+        found += rows
+
+    assert len(found) == 5
+    assert Run.objects.count() == 10
 
 
 def test_a_comparison_holds_the_instants_of_one_group_and_of_those_that_it_waits_for(monkeypatch):
