@@ -319,7 +319,8 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def _refuse_lost_update(self) -> int | None:
         if self.instance.pk is None:
             return None
-        current = Schedule.objects.lock([self.instance.pk])[0].revision
+        rows = Schedule.objects.lock([self.instance.pk])
+        current = rows[0].revision if rows else None  # gone altogether: `catalog` says so
         if current is not None and current.number != (self.cleaned_data.get("revision_seen") or 0):
             raise EditedMeanwhile(current)
         return current.pk if current else None

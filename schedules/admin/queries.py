@@ -201,13 +201,21 @@ def _neighbour(run: Run, order: str, **where: Any) -> Run | None:
 
 
 @dataclass(frozen=True)
+class Failing:
+    """A schedule's newest failure, and how many of its runs failed among those that were counted."""
+
+    run: Run
+    times: int
+
+
+@dataclass(frozen=True)
 class Overview:
     """What the first page says of the whole installation."""
 
     now: datetime
     running: list[Run]
     waiting: list[Run]
-    failed: list[Run]
+    failed: list[Failing]
     counts: dict[str, int]
     upcoming: list[Schedule]
     late: int
@@ -225,7 +233,7 @@ def overview(*, rows: int = 8) -> Overview:
     queueing = waiting.filter(available_at__lt=now - timedelta(minutes=1))
     retrying = Run.objects.filter(StateAmong(WAITING), attempt__gt=0)
     running = Run.objects.filter(state=State.RUNNING)
-    failed = Run.objects.filter(StateAmong(FAILURES), finished_at__gte=now - timedelta(days=1))
+    failed = _failed_since(now - timedelta(days=1))
     live = Schedule.objects.live().filter(enabled=True)
     schedules = live.aggregate(
         late=Count("pk", filter=Q(next_run_at__lt=now - timedelta(minutes=1))),
@@ -236,11 +244,11 @@ def overview(*, rows: int = 8) -> Overview:
         # Not by the primary key itself: where nothing runs, all of history would be looked at in vain.
         running=list(running.order_by((F("id") + 0).desc())[:rows]),
         waiting=list(retrying.order_by("available_at")[:rows]),
-        failed=list(failed.order_by("-finished_at")[:rows]),
+        failed=_by_schedule(failed, rows),
         counts={
             "running": _capped(running.order_by("worker")),
             "waiting": _capped(retrying.order_by("available_at")),
-            "failed": _capped(failed.order_by("finished_at")),
+            "failed": len(failed),
         },
         upcoming=list(live.filter(next_run_at__isnull=False).order_by("next_run_at")[:rows]),
         late=schedules["late"],
@@ -249,6 +257,22 @@ def overview(*, rows: int = 8) -> Overview:
         beats=list(Beat.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:20]),
         workers=list(Worker.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:50]),
     )
+
+
+def _failed_since(start: datetime) -> list[tuple[int, int | None]]:
+    """Keys of runs and of their schedules, newest first; as many as are counted."""
+    failed = Run.objects.filter(StateAmong(FAILURES), finished_at__gte=start).order_by("-finished_at")
+    return list(failed.values_list("pk", "schedule_id")[:MOST_COUNTED])
+
+
+def _by_schedule(failed: Iterable[tuple[int, int | None]], rows: int) -> list[Failing]:
+    """One that fails every minute must not hide the others. A run whose schedule is gone stands alone."""
+    of_each: dict[tuple[int | None, int | None], list[int]] = {}
+    for pk, schedule in failed:
+        of_each.setdefault((schedule, None if schedule else pk), []).append(pk)
+    shown = list(of_each.values())[:rows]
+    newest = Run.objects.in_bulk([pks[0] for pks in shown])
+    return [Failing(newest[pks[0]], len(pks)) for pks in shown if pks[0] in newest]
 
 
 def _capped(runs: QuerySet[Run]) -> int:

@@ -54,6 +54,19 @@ def test_the_first_page_says_what_runs_waits_failed_and_comes_next(root):
     assert "No beat is running" not in overview
 
 
+def test_a_schedule_that_fails_all_the_time_hides_no_other(root):
+    attempt(make_run(make_schedule("seldom", cron="")), exit_code=1)
+    often = make_schedule("often", cron="")
+    for _ in range(9):
+        attempt(make_run(often), exit_code=1)
+
+    overview = page(root)
+
+    assert "<b>10</b> failed in the last 24 h" in overview
+    assert len(re.findall("often</", overview)) == len(re.findall("seldom</", overview)) == 1
+    assert "9 times in the last 24 h" in overview
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL plans by the size of the tables")
 @pytest.mark.parametrize("url", ["/admin/", "/admin/schedules/worker/"])
 def test_no_query_of_a_page_goes_through_the_whole_history(root, url):
