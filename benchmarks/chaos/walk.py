@@ -3,7 +3,7 @@
     python -m benchmarks.chaos.walk            # about two minutes, and two times the start of an installation
 
 PostgreSQL's clock stands shortly before the change when beat and workers start; what became of each schedule
-is compared with a table written by hand after cron(8). Every zone and year is in the tests of the rules.
+is compared with a table written by hand after cron(8). Other zones and years are in the tests of the rules.
 """
 
 from __future__ import annotations
