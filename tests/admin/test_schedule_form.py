@@ -378,7 +378,9 @@ def test_the_page_costs_the_same_whatever_the_history(root):
     assert count_queries(root, form_url(schedule.pk)) == few
 
 
-@pytest.mark.parametrize("delete", [lambda schedule: catalog.delete([schedule.pk], by="bob"), PeriodicTask.delete])
+@pytest.mark.parametrize(
+    "delete", [lambda schedule: catalog.delete([schedule.pk], by="bob"), PeriodicTask.delete]
+)
 def test_a_form_whose_schedule_was_deleted_meanwhile_says_so(root, form_data, delete):
     schedule = make_schedule("gone")
     mine = form_data(root, schedule.pk, command="mine")
