@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -89,13 +90,16 @@ def stored_secret_key(state: Path) -> Any:
 def make_secret_key(state: Path) -> None:
     """For the first start of a server; readable by its owner only. Not where the environment has one."""
     path = state / SECRET_KEY
-    if not os.environ.get("SECRET_KEY") and _read_secret_key(path) is None:
-        _write_secret_key(path)
+    if os.environ.get("SECRET_KEY") or _read_secret_key(path) is not None:
+        return
+    with suppress(OSError):  # an empty one, of a disk that was full
+        path.unlink()
+    _write_secret_key(path)
 
 
 def _read_secret_key(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text().strip() or None
     except FileNotFoundError:
         return None
     except OSError as error:

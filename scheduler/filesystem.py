@@ -39,13 +39,15 @@ from scheduler.topology import EXCHANGE_TYPES
 
 logger = logging.getLogger(__name__)
 
-# An idle worker looks this often: listing its nearly empty directories costs half a percent of a core.
+# An idle worker looks this often: listing its nearly empty directories costs about one percent of a core.
 POLLING_SECONDS = 0.05
 # Answers to `inspect` go to a queue of the asking process, which never deletes it.
 REPLY_SECONDS = 3600
 # Broadcasts kept for a worker that does not come to read them.
 BROADCASTS_KEPT = 50
 BAD_KEPT = 100
+# So long a worker rests before it begins anew after trouble: what persists fills no log.
+REST_SECONDS = 1.0
 # Nobody takes this long to write or to read one message.
 LEFTOVER_SECONDS = 60
 SUFFIX = ".msg"
@@ -294,6 +296,10 @@ class Channel(virtual.Channel):
         self.folder.remove_queue(queue)
 
 
+class Interrupted(ConnectionError):
+    """A worker could not go on: the directory is not usable, or it did not get rid of what it had taken."""
+
+
 class Transport(virtual.Transport):
     """Named by the setting CELERY_BROKER_TRANSPORT."""
 
@@ -304,6 +310,7 @@ class Transport(virtual.Transport):
     implements = virtual.Transport.implements.extend(
         asynchronous=True, exchange_type=frozenset(["direct", "topic", "fanout"])
     )
+    connection_errors = (*virtual.Transport.connection_errors, Interrupted)
     can_parse_url = True  # the URL says nothing but "filesystem:"
     driver_type = driver_name = "filesystem"
     polling_interval = POLLING_SECONDS
@@ -319,9 +326,20 @@ class Transport(virtual.Transport):
         loop.call_repeatedly(self.polling_interval, self._deliver_what_is_there)
 
     def _deliver_what_is_there(self) -> None:
-        with suppress(Empty):
+        """Raises Interrupted, upon which Celery begins anew with channels that hold nothing.
+
+        The loop swallows any other error. A message that was taken and not acknowledged would then count
+        against the prefetch limit for good: after a few the worker would live, and take nothing more.
+        """
+        try:
             while True:
                 self.cycle.get(self._deliver, timeout=0)  # type: ignore[union-attr]
+        except Empty:
+            return
+        except Exception as error:
+            logger.exception("The worker begins anew: what it took, or where it looked, was of no use.")
+            time.sleep(REST_SECONDS)
+            raise Interrupted(f"{type(error).__name__}: {error}") from error
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:
         """As the base's, but a worker that is told to stop need not wait for the timeout, twice."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import Error as DatabaseError
+from django.db import connections
 from django.db.models import Q
 
 from scheduler.supervisor import MOST_ROLES, Role, Supervisor
@@ -23,6 +24,10 @@ from schedules.rules.definition import Definition, Delivery, Kind, Mode
 LOOK = 2.0
 # The roles that `up` has from its start, and a few that come and go.
 OTHERS = 6
+_OTHER_POOL = (
+    'The queue "{}" is now named for tasks, too. Its worker has threads, where no timeout ends a task: '
+    "stop `up` and start it again, and the worker has processes."
+)
 T = TypeVar("T")
 ALWAYS = ("commands", "tasks")
 
@@ -39,9 +44,12 @@ async def serve(supervisor: Supervisor, make_role: MakeRole) -> None:
         latest = await asyncio.to_thread(_asked, _latest_revision)
         if latest != seen and (found := await asyncio.to_thread(_asked, wanted)) is not None:
             seen = latest
-            for queue in (queue for queue in declared if queue in found and queue not in known):
+            for queue in (queue for queue in declared if queue in found):
+                if queue not in known:
+                    _begin(supervisor, make_role, queue, found[queue], number=declared.index(queue))
+                elif (known[queue], found[queue]) == ("threads", "prefork"):
+                    supervisor.console.say(_OTHER_POOL.format(queue))
                 known[queue] = found[queue]
-                _begin(supervisor, make_role, queue, found[queue], number=declared.index(queue))
         await asyncio.sleep(LOOK)
 
 

@@ -14,7 +14,7 @@
 
 The database row is the job; the message is a doorbell. Edits come in through `catalog`, edits by
 others through `reconcile`; both write revisions, and a run carries the revision it runs. States move
-in `querysets` alone, in the SQL of `statements` where it is hot; the rules are in `rules`, which know
+in `querysets` alone, in the SQL of `sql` where it is hot; the rules are in `rules`, which know
 neither Django nor Celery nor a clock.
 
 Beside the path, each a package whose `flow` is the entry: the move off cron (`importing`, `proving`,

@@ -94,6 +94,7 @@ class Follower:
         if self._asked:
             self._looker.want()
         if not self._looker.is_wanted():
+            self._has_given_up = False
             self.close()
             return LOOK_SECONDS
         if self._consumer is None and not self._connect():

@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Any, NoReturn
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPErrorProcessor, Request, build_opener
+from urllib.request import HTTPErrorProcessor, HTTPRedirectHandler, Request, build_opener
 
 from amqp import Message
 
@@ -71,10 +72,10 @@ def _told(api: str) -> Iterator[Finding]:
         found = _get(api)
     except HTTPError as problem:
         yield _unknown(f"status {problem.code}")
-    except (OSError, ValueError) as problem:
-        yield _unknown(str(getattr(problem, "reason", "") or type(problem).__name__))
+    except (OSError, ValueError, HTTPException) as problem:
+        yield _unknown(_kind(problem))
     else:
-        alarms = [f"{each.get('resource')} on {each.get('node')}" for each in found.get("alarms") or ()]
+        alarms = _alarms(found)
         if found.get("status") == "ok":
             yield ok("broker.alarm", "RabbitMQ has no alarm on any node (management API).")
         else:
@@ -83,8 +84,20 @@ def _told(api: str) -> Iterator[Finding]:
             yield error("broker.alarm", said, why=WHY, do=DO, run=RUN)
 
 
+def _kind(problem: Exception) -> str:
+    """What a library says of an address may repeat it."""
+    reason = getattr(problem, "reason", None)
+    return str(reason.strerror or reason) if isinstance(reason, OSError) else type(problem).__name__
+
+
+def _alarms(found: dict[str, Any]) -> list[str]:
+    listed = found.get("alarms")
+    rows = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return [f"{each.get('resource')} on {each.get('node')}" for each in rows]
+
+
 def _get(api: str) -> dict[str, Any]:
-    """Raises OSError, or ValueError for what is no answer of this API."""
+    """Raises OSError, HTTPException, or ValueError for what is no answer of this API."""
     parts = urlsplit(api)
     host = parts.hostname or ""
     place = f"[{host}]" if ":" in host else host
@@ -93,7 +106,7 @@ def _get(api: str) -> dict[str, Any]:
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-    with build_opener(_AlarmsAreAnswers).open(request, timeout=API_SECONDS) as answer:
+    with build_opener(_AlarmsAreAnswers, _NowhereElse).open(request, timeout=API_SECONDS) as answer:
         found = json.loads(answer.read(1_000_000))
     if not isinstance(found, dict):
         raise ValueError("no object")
@@ -107,6 +120,13 @@ class _AlarmsAreAnswers(HTTPErrorProcessor):
         return response if response.code == 503 else super().http_response(request, response)
 
     https_response = http_response
+
+
+class _NowhereElse(HTTPRedirectHandler):
+    """A redirect is an error: the password is for the address that was given."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 def _unknown(reason: str) -> Finding:

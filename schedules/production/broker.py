@@ -192,7 +192,7 @@ def _doors(client: Any) -> Iterator[Finding]:
     if client.connection_pool.connection_kwargs.get("password"):
         return
     try:
-        found = client.config_get("bind", "protected-mode")
+        found = client.config_get("bind") | client.config_get("protected-mode")  # Redis 6 takes one name
     except ResponseError:  # no right to CONFIG, which is as it should be; so it has rights, and a password
         return
     listens = {word.lstrip("-") for word in str(found.get("bind", "")).split()}

@@ -133,7 +133,7 @@ def _durability(cursor: Any) -> Iterator[Finding]:
             f"{name} is off.",
             why="After a power failure commits are missing: runs that took place would run again.",
             do=f"Set {name} = on (ALTER SYSTEM, or ALTER ROLE for synchronous_commit alone).",
-            run=psql(f"ALTER SYSTEM SET {name} = on", RELOAD),
+            run=psql(f"ALTER SYSTEM SET {name} = on", RELOAD, superuser=True),
         )
     if not off:
         yield ok("database.durability", "Commits survive a power failure (fsync, synchronous_commit).")
@@ -224,7 +224,8 @@ def _room(cursor: Any) -> Iterator[Finding]:
             f"{used} of {room} connections are in use.",
             why="Where none is free, beat and workers cannot claim and cannot record.",
             do=f"Raise max_connections, or put pgbouncer before it: {GUIDE}#pgbouncer",
-            run=psql("ALTER SYSTEM SET max_connections = 200") + "  (then restart the server)",
+            run=psql("ALTER SYSTEM SET max_connections = 200", superuser=True)
+            + "  (then restart the server)",
         )
     else:
         yield ok("database.connections", f"{used} of {room} connections are in use.")
@@ -237,7 +238,11 @@ def _vacuum(cursor: Any) -> Iterator[Finding]:
             "autovacuum is off.",
             why="Every claim leaves dead rows behind: claims become slower day by day.",
             do="Set autovacuum = on and track_counts = on.",
-            run=psql(*(f"ALTER SYSTEM SET {name} = on" for name in ("autovacuum", "track_counts")), RELOAD),
+            run=psql(
+                *(f"ALTER SYSTEM SET {name} = on" for name in ("autovacuum", "track_counts")),
+                RELOAD,
+                superuser=True,
+            ),
         )
     yield from _old_transactions(cursor)
     yield from _dead_rows(cursor)

@@ -49,9 +49,10 @@ def error(code: str, what: str, *, why: str, do: str, run: str) -> Finding:
 MANAGE = "python3 manage.py"
 
 
-def psql(*statements: str) -> str:
-    """The line for a shell that gives these to PostgreSQL, as the role of this installation."""
-    return 'psql "$DATABASE_URL" ' + " ".join(f"-c {quote(statement)}" for statement in statements)
+def psql(*statements: str, superuser: bool = False) -> str:
+    """The line for a shell that gives these to PostgreSQL, as the installation's role or on its host."""
+    program = "sudo -u postgres psql " if superuser else 'psql "$DATABASE_URL" '
+    return program + " ".join(f"-c {quote(statement)}" for statement in statements)
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -267,6 +267,14 @@ def test_no_message_waits_for_a_follower_that_could_not_listen(follower):
     follower.listen(wake=lambda: pytest.fail("it was asked"))
 
 
+def test_trouble_while_there_was_nothing_to_follow_is_no_reason_to_be_unheard_later(follower):
+    follower.give_up()  # a step that failed: the database was away
+    assert follower.step() == following.LOOK_SECONDS
+    asked = []
+    follower.listen(wake=lambda: [asked.append(1), follower.give_up()])
+    assert asked == [1]
+
+
 def test_who_waits_is_told_where_listening_fails(follower, monkeypatch):
     answers = []
 

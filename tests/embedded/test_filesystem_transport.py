@@ -13,12 +13,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kombu import Connection, Consumer, Exchange, Queue
 from kombu.exceptions import ChannelError
 
+from scheduler import filesystem
 from scheduler.filesystem import BAD_KEPT, BROADCASTS_KEPT, Folder, Transport, file_name, tidy
 
 DOORBELLS = Queue("commands", Exchange("commands", type="direct"), routing_key="commands")
@@ -79,6 +81,23 @@ def size(channel: Any, queue: Queue) -> int:
 
 def waiting_files(folder: Path, queue: str = "commands") -> list[Path]:
     return sorted((folder / "messages" / queue).iterdir())
+
+
+@pytest.mark.parametrize("trouble", [OSError(13, "Permission denied"), KeyError("id")])
+def test_a_worker_that_cannot_go_on_begins_anew_and_holds_nothing(connection, monkeypatch, trouble):
+    """The loop passes by any other error, and what was taken would fill the prefetch limit for good."""
+    monkeypatch.setattr(filesystem, "REST_SECONDS", 0)
+    rung = []
+    loop = SimpleNamespace(call_repeatedly=lambda seconds, look: rung.append(look))
+
+    def fail(*_):
+        raise trouble
+
+    send(connection, 1)
+    with Consumer(open_channel(connection), queues=[DOORBELLS], callbacks=[fail], accept=["json"]):
+        connection.transport.register_with_event_loop(connection, loop)
+        with pytest.raises(connection.connection_errors):
+            rung[0]()
 
 
 def test_messages_come_out_in_the_order_in_which_they_went_in(connection: Connection) -> None:

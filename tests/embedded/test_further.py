@@ -75,6 +75,26 @@ def test_a_worker_is_started_for_a_queue_on_a_broker_of_files(declared, asked):
     assert 'the queue "reports"' in said
 
 
+def test_a_queue_of_commands_that_gets_tasks_too_says_that_up_has_to_begin_anew(declared, monkeypatch):
+    """Tasks in threads have no timeout."""
+    declared.EMBEDDED_BROKER = True
+    looks = iter([{"reports": "threads"}, {"reports": "prefork"}, {"reports": "prefork"}])
+    revisions = iter(range(3))
+
+    async def next_look(seconds):
+        if revisions.__length_hint__() == 0:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(further.asyncio, "sleep", next_look)
+    monkeypatch.setattr(further, "wanted", lambda: next(looks))
+    monkeypatch.setattr(further, "_latest_revision", lambda: next(revisions))
+
+    added, said = serve()
+
+    assert added == ["queue-2 reports threads"]
+    assert said.count("no timeout ends a task") == 1
+
+
 def test_on_a_broker_of_many_hosts_the_command_is_said_and_nothing_started(declared, asked):
     """The queue may be there so that its runs go to another host, or to another account."""
     declared.EMBEDDED_BROKER = False

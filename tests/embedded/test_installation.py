@@ -95,10 +95,12 @@ def test_migrate_makes_a_database_that_its_owner_alone_may_read(tmp_path: Path) 
     assert modes == {"state": 0o700, "beatkeeper.sqlite3": 0o600}
 
 
-@pytest.mark.parametrize("command", ["list_schedules", "check_production", "showmigrations"])
+@pytest.mark.parametrize(
+    "command", ["list_schedules", "check_production", "showmigrations", "migrate --check", "migrate --plan"]
+)
 def test_a_directory_that_a_typing_error_names_stays_unmade(tmp_path: Path, command: str) -> None:
     state = tmp_path / "stat"
-    done = manage(state, command)
+    done = manage(state, *command.split())
 
     assert done.returncode == 1
     said = done.stdout + done.stderr
@@ -120,6 +122,10 @@ def test_a_secret_key_is_made_once_and_by_servers_alone(
         kept = (state / "secret_key").read_text().strip()
         assert str(environment.stored_secret_key(state)) == kept
     assert stat.S_IMODE((state / "secret_key").stat().st_mode) == 0o600
+
+    (state / "secret_key").write_text("")  # its disk was full
+    environment.make_secret_key(state)
+    assert len((state / "secret_key").read_text()) > 50
 
 
 def test_a_secret_key_of_the_environment_is_written_nowhere(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,7 +17,7 @@ from schedules.rules.production import Level
 
 
 @contextmanager
-def api(status, body):
+def api(status, body, **headers):
     """The management API, as far as it is asked. Yields its address and the headers that it was sent."""
     asked = []
 
@@ -24,6 +25,8 @@ def api(status, body):
         def do_GET(self):
             asked.append((self.path, self.headers.get("Authorization")))
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body.encode())
 
@@ -56,6 +59,8 @@ ALARM = {
         (401, '{"error":"not_authorized"}', "broker.api", Level.WARNING, "status 401"),
         (200, "<html>", "broker.api", Level.WARNING, "JSONDecodeError"),
         (200, "[]", "broker.api", Level.WARNING, "ValueError"),
+        (503, '{"status":"failed","alarms":["x",{"node":"a"}]}', "broker.alarm", Level.ERROR, "None on a"),
+        (503, '{"status":"failed","alarms":5}', "broker.alarm", Level.ERROR, "does not say for what"),
     ],
 )
 def test_what_the_management_api_says(settings, status, body, code, level, words):
@@ -74,6 +79,36 @@ def test_an_api_that_is_away_is_a_warning_without_its_password(settings):
     [found] = alarms.look(None)
     assert (found.code, found.level) == ("broker.api", Level.WARNING)
     assert "hunter2" not in repr(found)
+
+
+def test_a_redirect_gets_no_password(settings):
+    with api(200, '{"status":"ok"}') as (elsewhere, heard), api(302, "", Location=elsewhere) as (address, _):
+        settings.BEATKEEPER = {"rabbitmq_api": address}
+        [found] = alarms.look(None)
+    assert (found.code, heard) == ("broker.api", [])
+    assert "status 302" in found.what
+
+
+def test_an_address_that_is_no_web_server_is_not_repeated(settings):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        link, _ = listener.accept()
+        link.recv(65536)
+        link.sendall(b"AMQP\x00\x00\t\x01")
+        link.close()
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    with listener:
+        settings.BEATKEEPER = {"rabbitmq_api": f"http://ops:hunter2@127.0.0.1:{listener.getsockname()[1]}"}
+        [found] = alarms.look(None)
+        thread.join(10)
+    assert (found.code, found.level) == ("broker.api", Level.WARNING)
+
+    settings.BEATKEEPER = {"rabbitmq_api": "http://ops:12/hunter 2@127.0.0.1:1"}
+    [found] = alarms.look(None)
+    assert (found.code, "hunter" in repr(found)) == ("broker.api", False)
 
 
 def test_a_server_without_an_alarm_answers(rabbitmq_url):

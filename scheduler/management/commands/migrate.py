@@ -12,5 +12,6 @@ from scheduler import installation
 class Command(migrate.Command):
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Before the checks, which ask the database what it can."""
-        installation.make_database_file(options["database"])
+        if not (options["check_unapplied"] or options["plan"]):
+            installation.make_database_file(options["database"])
         return super().execute(*args, **options)
