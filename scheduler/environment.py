@@ -31,6 +31,16 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f'{name} is "{value}". Set it to 1 or 0.')
 
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def log_level(name: str) -> str:
+    value = os.environ.get(name, "").strip().upper() or "INFO"
+    if value in LOG_LEVELS:
+        return value
+    raise ImproperlyConfigured(f'{name} is "{os.environ[name]}". Set it to one of {", ".join(LOG_LEVELS)}.')
+
+
 def number(name: str, *, default: float) -> float:
     value = os.environ.get(name)
     if value is None or not value.strip():

@@ -46,7 +46,7 @@ REPLY_SECONDS = 3600
 # Broadcasts kept for a worker that does not come to read them.
 BROADCASTS_KEPT = 50
 BAD_KEPT = 100
-# So long a worker rests before it begins anew after trouble: what persists fills no log.
+# So long a worker rests before it connects anew to a directory in trouble: what persists fills no log.
 REST_SECONDS = 1.0
 # Nobody takes this long to write or to read one message.
 LEFTOVER_SECONDS = 60
@@ -297,7 +297,7 @@ class Channel(virtual.Channel):
 
 
 class Interrupted(ConnectionError):
-    """A worker could not go on: the directory is not usable, or it did not get rid of what it had taken."""
+    """The directory cannot be used."""
 
 
 class Transport(virtual.Transport):
@@ -326,20 +326,30 @@ class Transport(virtual.Transport):
         loop.call_repeatedly(self.polling_interval, self._deliver_what_is_there)
 
     def _deliver_what_is_there(self) -> None:
-        """Raises Interrupted, upon which Celery begins anew with channels that hold nothing.
-
-        The loop swallows any other error. A message that was taken and not acknowledged would then count
-        against the prefetch limit for good: after a few the worker would live, and take nothing more.
-        """
+        """Raises Interrupted, upon which Celery connects anew: the loop would pass by any other error."""
         try:
             while True:
                 self.cycle.get(self._deliver, timeout=0)  # type: ignore[union-attr]
         except Empty:
             return
-        except Exception as error:
-            logger.exception("The worker begins anew: what it took, or where it looked, was of no use.")
+        except (OSError, ChannelError) as error:
             time.sleep(REST_SECONDS)
-            raise Interrupted(f"{type(error).__name__}: {error}") from error
+            raise Interrupted(f"The queue directory cannot be used: {error}") from error
+
+    def _deliver(self, message: Any, queue: Any) -> None:
+        """A message that its reader chokes on is dropped: the run that it rings for is rung for again.
+
+        Kept, it would count against the prefetch limit for good: after a few of them the worker would live,
+        and take nothing more.
+        """
+        try:
+            super()._deliver(message, queue)
+        except Exception:
+            logger.exception("A message of queue %s could not be handled, and is dropped.", queue)
+            tag = message["properties"]["delivery_tag"]
+            for channel in self.channels or ():
+                if tag in (channel.qos._delivered or ()):
+                    channel.basic_reject(tag, requeue=False)
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:
         """As the base's, but a worker that is told to stop need not wait for the timeout, twice."""

@@ -120,7 +120,7 @@ LOGGING: dict[str, Any] = {
         # On RabbitMQ: that messages with a countdown need other exchanges. We send none.
         "kombu.transport.native_delayed_delivery": {"level": "ERROR"},
     },
-    "root": {"handlers": ["stderr"], "level": os.environ.get("BEATKEEPER_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["stderr"], "level": env.log_level("BEATKEEPER_LOG_LEVEL")},
 }
 
 # --- Celery. The message is a doorbell: correctness never depends on it (docs/architecture.md). ---

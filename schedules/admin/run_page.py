@@ -48,6 +48,7 @@ class Block:
     output_url: str
     is_looked_up: bool  # False: there may be output that this page does not show
     is_open: bool
+    is_running: bool
 
 
 def context(page: RunPage, *, sees_output: bool) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def _block(attempt: Attempt, page: RunPage, zone: str, *, sees_output: bool) -> 
         output_url=reverse("admin:schedules_run_output", args=[page.run.pk, attempt.number]),
         is_looked_up=attempt in page.attempts[-SHOWN_OUTPUTS:],
         is_open=is_last or (output is not None and output.bytes_seen <= SHORT_OUTPUT),
+        is_running=attempt.finished_at is None,
     )
 
 

@@ -42,6 +42,26 @@ def copy_warnings(new: Sequence[tuple[str, Schedule]]) -> Iterator[Remark]:
             others.setdefault(label, Counter())[_job(schedule), schedule.run_as] += 1
 
 
+def deleted_warnings(new: Sequence[tuple[str, Schedule]]) -> Iterator[Remark]:
+    """One for each file with jobs that somebody deleted here, and that would come back with it. One query."""
+    jobs: dict[tuple[str, str], list[Schedule]] = defaultdict(list)
+    for file, schedule in new:
+        jobs[file, schedule.source].append(schedule)
+    labels = [label for _, label in jobs]
+    rows = Schedule.objects.filter(deleted_at__isnull=False, source__in=labels) if labels else ()
+    gone = {(row.source, _job(row)) for row in rows}
+    for (file, label), schedules in jobs.items():
+        back = [schedule.name for schedule in schedules if (label, _job(schedule)) in gone]
+        if back:
+            yield Remark(
+                file=file,
+                reason="schedules of these jobs were deleted here, and would be created again. Take their "
+                "lines out of the file; or disable the schedules instead of deleting them",
+                kind="deleted-before",
+                detail=", ".join(back[:5]) + (f" and {len(back) - 5:,} more" if len(back) > 5 else ""),
+            )
+
+
 def _known_elsewhere(labels: Sequence[str]) -> dict[str, Counter[tuple[Job, str]]]:
     """The jobs of every other source, with their accounts."""
     rows = Schedule.objects.live().exclude(source="").exclude(source__in=labels)

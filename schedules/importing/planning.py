@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db.models import Q
 from django_celery_beat.models import PeriodicTask
 
-from schedules.importing.copies import copy_warnings
+from schedules.importing.copies import copy_warnings, deleted_warnings
 from schedules.importing.reading import Parsed, account_of
 from schedules.importing.values import Remark, Source, Sources
 from schedules.models import CrontabFile, RetryPolicy, Schedule
@@ -41,6 +41,8 @@ _WORDS = {
     "mail_to": "mail to",
     "mail_from": "mail from",
 }
+_OF_THE_LINE = ("cron", "command", "stdin")
+_EDITED_HERE = ", as the file still has it: it was edited here"
 _COMPARED = 500
 """Characters of a line."""
 _ALIKE = 0.6
@@ -135,6 +137,7 @@ def make_plan(sources: Sources, parsed: Sequence[Parsed], options: Options) -> P
         refused=(*sources.refused, *(remark for one in parsed for remark in one.refused)),
         warnings=(
             *copy_warnings(new),
+            *deleted_warnings(new),
             *sources.notes,
             *(remark for one in parsed for remark in one.warnings),
         ),
@@ -246,8 +249,10 @@ def _known(job: Job, row: Schedule, source: Source, options: Options, zone: str)
     said = _said(job, source, options)
     if "timezone" not in said and _had_own_zone(row):
         said["timezone"] = zone
+    is_same_line = job.raw == row.source_text
     changes = tuple(
         _change(column, getattr(row, column), value)
+        + (_EDITED_HERE if is_same_line and column in _OF_THE_LINE else "")
         for column, value in said.items()
         if getattr(row, column) != value
     )

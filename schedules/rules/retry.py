@@ -196,7 +196,9 @@ def after_loss(*, again: bool, losses: int, limit: int, now: datetime, what: str
     if not again:
         return GiveUp("not_repeatable", f"Not retried: {what}, and the schedule does not allow a repeat.")
     if losses >= limit:
-        return GiveUp("losses_used", f"Not retried: {what}, for the {losses}th time; {limit} is the limit.")
+        return GiveUp(
+            "losses_used", f"Not retried: {what}; with this one {losses} of {limit} losses are used."
+        )
     return RetryAt(now, timedelta(0), "worker_lost", f"Retried at once: {what}, and the schedule allows it.")
 
 

@@ -77,6 +77,29 @@ def test_edited_line_changes_its_schedule_and_writes_a_revision(call, crontab):
     assert only().next_run_at != first.next_run_at
 
 
+def test_an_edit_made_here_gives_way_to_the_file_and_the_report_says_so(call, crontab):
+    call("import_crontab", crontab(DAILY))
+    catalog.change([only().pk], by="ada", cron="0 5 * * *")
+
+    result = call("import_crontab", crontab(DAILY), "--json")
+
+    assert only().cron == "30 2 * * *"
+    assert result.json["changed"][0]["changes"] == [
+        "time: 0 5 * * * -> 30 2 * * *, as the file still has it: it was edited here"
+    ]
+
+
+def test_what_was_deleted_here_comes_back_with_its_line_and_a_warning(call, crontab):
+    call("import_crontab", crontab(DAILY + "5 5 * * * /opt/other\n"))
+    catalog.delete([Schedule.objects.get(name="backup").pk], by="ada")
+
+    result = call("import_crontab", crontab(DAILY + "5 5 * * * /opt/other\n"), "--dry-run", "--json")
+
+    assert names(result.json["created"]) == ["backup"]
+    (warning,) = [it for it in result.json["warnings"] if it["kind"] == "deleted-before"]
+    assert "backup" in str(warning)
+
+
 def test_edited_setting_changes_the_lines_below_it(call, crontab):
     call("import_crontab", crontab(DAILY))
 

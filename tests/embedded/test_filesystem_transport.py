@@ -83,21 +83,47 @@ def waiting_files(folder: Path, queue: str = "commands") -> list[Path]:
     return sorted((folder / "messages" / queue).iterdir())
 
 
-@pytest.mark.parametrize("trouble", [OSError(13, "Permission denied"), KeyError("id")])
-def test_a_worker_that_cannot_go_on_begins_anew_and_holds_nothing(connection, monkeypatch, trouble):
-    """The loop passes by any other error, and what was taken would fill the prefetch limit for good."""
-    monkeypatch.setattr(filesystem, "REST_SECONDS", 0)
-    rung = []
+def loop_of(connection: Connection) -> Any:
+    """What a worker's event loop calls again and again."""
+    rung: list[Any] = []
     loop = SimpleNamespace(call_repeatedly=lambda seconds, look: rung.append(look))
+    connection.transport.register_with_event_loop(connection, loop)
+    return rung[0]
 
-    def fail(*_):
+
+def test_messages_that_their_reader_chokes_on_stop_no_other(connection: Connection) -> None:
+    """More of them than a worker takes at a time: held, they would be its last."""
+    seen = []
+
+    def read(body: object, message: Any) -> None:
+        if body != "good":
+            raise KeyError("id")
+        seen.append(body)
+        message.ack()
+
+    channel = open_channel(connection)
+    channel.basic_qos(0, 2, False)
+    send(connection, *range(5), "good")
+    with Consumer(channel, queues=[DOORBELLS], callbacks=[read], accept=["json"]):
+        loop_of(connection)()
+    assert seen == ["good"]
+    assert receive_all(connection) == []
+
+
+@pytest.mark.parametrize("trouble", [OSError(13, "Permission denied"), ChannelError("no directory")])
+def test_a_directory_in_trouble_has_the_worker_connect_anew(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    monkeypatch.setattr(filesystem, "REST_SECONDS", 0)
+
+    def fail(*_: Any) -> None:
         raise trouble
 
-    send(connection, 1)
-    with Consumer(open_channel(connection), queues=[DOORBELLS], callbacks=[fail], accept=["json"]):
-        connection.transport.register_with_event_loop(connection, loop)
+    channel = open_channel(connection)
+    with Consumer(channel, queues=[DOORBELLS], callbacks=[print], accept=["json"]):
+        monkeypatch.setattr(channel, "_get", fail)
         with pytest.raises(connection.connection_errors):
-            rung[0]()
+            loop_of(connection)()
 
 
 def test_messages_come_out_in_the_order_in_which_they_went_in(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +10,12 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from scheduler.listening import DEFAULT, Address
 from scheduler.up import Plan, start
+
+
+def _slots(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'"{text}" is no number of 1 or more')
+    return int(text)
 
 
 class Command(BaseCommand):
@@ -24,10 +31,14 @@ class Command(BaseCommand):
             help=f"database, queue and secret key of the embedded default (now {settings.STATE_DIR})",
         )
         parser.add_argument(
-            "--commands", metavar="N", type=int, default=100, help="commands at the same time (default 100)"
+            "--commands",
+            metavar="N",
+            type=_slots,
+            default=100,
+            help="commands at the same time (default 100)",
         )
         parser.add_argument(
-            "--tasks", metavar="N", type=int, default=2, help="Celery tasks at the same time (default 2)"
+            "--tasks", metavar="N", type=_slots, default=2, help="Celery tasks at the same time (default 2)"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -79,6 +79,13 @@ def _time_warnings(expression: str, grammar: Grammar) -> Iterator[Problem]:
             "cronie's, import it with --dialect cronie",
             "tilde",
         )
+    if read.either_day and len(read.days) < 31 and len(read.weekdays) < 7:
+        yield Problem(
+            0,
+            "both day fields are set: cron runs the job on days that match either of them, not only on those "
+            "that match both",
+            "either-day",
+        )
     if read.why_never:
         yield Problem(0, "this job never runs", "never-runs", read.why_never)
 
