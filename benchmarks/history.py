@@ -30,7 +30,7 @@ PRUNE_SECONDS = 60
 
 CLAIMS = """
 import json, sys, time
-from schedules import execute
+from schedules import execute, finishing
 from schedules.models import Run, Schedule, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
@@ -44,7 +44,7 @@ for run in runs:
     began = time.perf_counter()
     claimed = execute.claim(run.pk, worker)
     taken.append(time.perf_counter() - began)
-    execute.finish(claimed, Ended(outcome=Outcome.SUCCEEDED, exit_code=0))
+    finishing.finish(claimed, Ended(outcome=Outcome.SUCCEEDED, exit_code=0))
     time.sleep(max(0.0, {seconds} / {count} - (time.perf_counter() - began)))
     if time.monotonic() > end:
         break

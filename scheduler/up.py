@@ -17,7 +17,7 @@ from time import monotonic
 from django.conf import settings
 from django.db import DatabaseError, connections
 
-from scheduler import environment, filesystem, further, health, installation, listening
+from scheduler import environment, folder, further, health, installation, listening
 from scheduler.bootstrap import ROOT
 from scheduler.listening import Address
 from scheduler.supervisor import Console, Role, Supervisor
@@ -42,7 +42,7 @@ def start(plan: Plan) -> None:
     environment.make_secret_key(settings.STATE_DIR)
     listening_socket = listening.listen(plan.address)
     if settings.EMBEDDED_BROKER:
-        filesystem.tidy(settings.CELERY_BROKER_TRANSPORT_OPTIONS["folder"])
+        folder.tidy(settings.CELERY_BROKER_TRANSPORT_OPTIONS["folder"])
     installation.check_broker()
     installation.make_database_file()
     installation.check_database()

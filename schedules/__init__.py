@@ -7,7 +7,7 @@
       -> worker     wakes up with a run id                        tasks
       -> claim      compare-and-set, token, attempt row           execute.claim
       -> work       a shell command, or a Celery task             commands > runner, or task_calls
-      -> finish     outcome recorded, retry decided               execute.finish > rules.retry
+      -> finish     outcome recorded, retry decided               finishing.finish > rules.retry
       -> rescue     what a vanished worker executed               rescue
       -> deliver    what one could not record before it stopped   spool > delivering
       -> pages      run list, run page, retry history             admin

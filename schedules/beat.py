@@ -157,6 +157,7 @@ class Engine:
     def _rescue(self) -> float:
         if not self.guard.is_suspended:
             rescue.rescue_lost(self.watch)
+            rescue.settle_replaced()
         else:
             self.watch.forget()
         return min(conf.current().lease_seconds / 6, 10.0)

@@ -65,7 +65,9 @@ def check(schedule: Schedule) -> Definition:
     definition = revisions.definition_of(schedule)
     _check_destination(definition)
     if definition.kind == Kind.COMMAND and "\x00" in definition.command:
-        raise InvalidSchedule("The command contains a NUL character, which no shell can read.")
+        raise InvalidSchedule(
+            "The command contains a NUL character, which no shell can read.", column="command"
+        )
     return definition
 
 
@@ -78,18 +80,23 @@ def _check_destination(definition: Definition) -> None:
     if definition.queue and queues and definition.queue not in queues:
         raise InvalidSchedule(
             f'No worker knows a queue "{definition.queue}". Declared are: {", ".join(queues)}. '
-            "Declare another with BEATKEEPER_QUEUES."
+            "Declare another with BEATKEEPER_QUEUES.",
+            column="queue",
         )
     if not (definition.exchange or definition.routing_key):
         return
     if definition.kind == Kind.COMMAND:
-        raise InvalidSchedule("A command goes to a queue by its name: leave exchange and routing key empty.")
+        raise InvalidSchedule(
+            "A command goes to a queue by its name: leave exchange and routing key empty.",
+            column="routing_key" if definition.routing_key else "exchange",
+        )
     try:
         routing.queues_of(definition)
     except LookupError as error:
         raise InvalidSchedule(
             f"The runs would reach nobody: {error.args[0]}. Correct the routing key, or let a queue take it: "
-            "BEATKEEPER_QUEUES=NAME:PATTERN"
+            "BEATKEEPER_QUEUES=NAME:PATTERN",
+            column="routing_key",
         ) from error
 
 
@@ -101,12 +108,14 @@ def _check_message(definition: Definition, ours: Collection[str]) -> None:
     if definition.queue in ours:
         raise InvalidSchedule(
             f'The queue "{definition.queue}" is read by Beatkeeper\'s own workers. '
-            "Name a queue of the other codebase, or let our workers run the task: delivery run."
+            "Name a queue of the other codebase, or let our workers run the task: delivery run.",
+            column="queue",
         )
     if ours and not (definition.queue or definition.exchange):
         raise InvalidSchedule(
             "Say where the message goes: the queue of the other codebase's workers (Celery's own default is "
-            '"celery"), or an exchange with a routing key.'
+            '"celery"), or an exchange with a routing key.',
+            column="queue",
         )
 
 

@@ -18,7 +18,11 @@ class BeatkeeperError(Exception):
 
 
 class InvalidSchedule(BeatkeeperError, ValueError):
-    """A schedule's definition cannot be used."""
+    """A schedule's definition cannot be used. `column` of the row is to blame; "" where several are."""
+
+    def __init__(self, message: str, *, column: str = "") -> None:
+        super().__init__(message)
+        self.column = column
 
 
 class CronError(InvalidSchedule):

@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from schedules import conf, events
-from schedules.models import Attempt, Run, Worker
+from schedules.models import Attempt, Beat, Run, Worker
 from schedules.querysets import database_now
 from schedules.rules import retry
 from schedules.rules.definition import Definition, OnWorkerLost
@@ -25,6 +26,9 @@ from schedules.rules.states import FINAL_STATE, LOSSES, Outcome, Reason, State
 
 LONGEST_DEAFNESS = 0.5
 """Leases between two looks, which come six to a lease, after which everybody gets a whole lease again."""
+
+REMEMBERED = timedelta(days=1)
+"""A process that vanished earlier is not shown any more, whether it is back or not."""
 
 
 @dataclass
@@ -74,6 +78,15 @@ def rescue_lost(watch: Watch) -> int:
         rescued += rescue_worker(worker, what=said)
         Worker.objects.stop_if_silent(worker)
     return rescued + sum(map(_rescue_stopped, workers)) + _rescue_orphans()
+
+
+def settle_replaced() -> None:
+    """Processes that were killed and started again are not missing. What they executed is ended before."""
+    now = database_now()
+    since, silent = now - REMEMBERED, now - conf.current().lease
+    Beat.objects.stop_replaced(since=since, silent=silent)
+    executing = Run.objects.filter(state=State.RUNNING, worker=OuterRef("pk"))
+    Worker.objects.exclude(Exists(executing)).stop_replaced(since=since, silent=silent)
 
 
 def rescue_worker(worker: Worker, *, what: str, outcome: Outcome = Outcome.WORKER_LOST) -> int:

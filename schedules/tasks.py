@@ -23,6 +23,7 @@ from schedules import (
     delivering,
     events,
     execute,
+    finishing,
     operate,
     rescue,
     stopping,
@@ -132,7 +133,7 @@ def start_worker(**_: Any) -> None:
 def _deliver() -> float:
     """One look into the spool, which costs nothing while it is empty. Returns the seconds until the next."""
     delivered = 0
-    with contextlib.suppress(*execute.AWAY):  # the heartbeat says so in the log
+    with contextlib.suppress(*finishing.AWAY):  # the heartbeat says so in the log
         delivered = delivering.deliver()
     connections.close_all()
     return 0.0 if delivered == delivering.BATCH else COURIER_SECONDS
@@ -170,6 +171,6 @@ def stop_worker(**_: Any) -> None:
     if courier is not None:
         courier.stop(timeout=COURIER_SECONDS)
         courier = None
-        with contextlib.suppress(*execute.AWAY):
+        with contextlib.suppress(*finishing.AWAY):
             delivering.deliver()
     process.stop_current()

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from schedules import catalog, execute, operate
+from schedules import catalog, execute, finishing, operate
 from schedules.models import Attempt, RetryPolicy, Run, Schedule, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import State
@@ -66,7 +66,7 @@ def make_worker(name: str = "worker@tests", **columns: Any) -> Worker:
     return Worker.objects.create(name=name, **given)
 
 
-def claimed(run: Run, worker: Worker | None = None) -> execute.Claimed:
+def claimed(run: Run, worker: Worker | None = None) -> finishing.Claimed:
     """The run, executing: claimed by `worker`."""
     found = execute.claim(run.pk, worker or make_worker())
     assert found is not None

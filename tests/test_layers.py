@@ -20,7 +20,7 @@ IO = {
 }
 FLOWS = {
     *("dispatch", "publish", "execute", "rescue", "reconcile", "retention", "catalog", "operate"),
-    *("delivering", "following", "zones", "auditing", "checking.work"),
+    *("finishing", "delivering", "following", "zones", "auditing", "checking.work"),
     *("importing.flow", "proving.flow", "checking.flow", "comparing.flow", "cutting_over.flow"),
     *("exporting.flow", "applying.flow", "explaining.flow", "production.flow"),
 }
@@ -35,7 +35,7 @@ STANDALONE = "tests/test_layers.py has no layer for it: say where it belongs"
 # An importer, and a cut-over, are flows over the flow of edits: they plan, `catalog` writes.
 FLOW_OVER_FLOW = {(f"{flow}.flow", "catalog") for flow in ("importing", "applying", "cutting_over")}
 # What a worker left behind is recorded as a worker records it.
-FLOW_OVER_FLOW |= {("delivering", "execute")}
+FLOW_OVER_FLOW |= {(flow, "finishing") for flow in ("execute", "delivering")}
 
 
 def modules() -> list[Path]:

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 
 from schedules import conf
+from schedules.admin.ansi import visible
 from schedules.rules.keeping import LEAST_DAYS
 
 Pairs = list[list[str]]
@@ -187,3 +188,10 @@ def suggest_what_is_kept(fields: Mapping[str, forms.Field]) -> None:
         fields[name].widget.attrs["placeholder"] = f"{number:g}"
         if name != "keep_runs":
             fields[name].validators.append(MinValueValidator(LEAST_DAYS, _TOO_SHORT))
+
+
+def suggest_what_cron_takes(fields: Mapping[str, forms.Field], environment: Pairs) -> None:
+    """Shell and folder: an empty box shows in grey what SHELL and HOME of the environment make of it."""
+    settings = dict(environment)
+    fields["shell"].widget.attrs["placeholder"] = visible(settings.get("SHELL") or "/bin/sh")
+    fields["working_directory"].widget.attrs["placeholder"] = visible(settings.get("HOME", ""))

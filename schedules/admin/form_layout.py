@@ -59,9 +59,9 @@ LABELS = {
 HELP = {
     "name": "Unique. Lists, logs and the commands of manage.py name it so.",
     "task": "A Celery task that the workers know.",
-    "working_directory": "Empty: the account's home.",
+    "working_directory": "Empty: HOME of the environment, or the account's home.",
     "run_as": "Empty: the worker's own. Another one needs a worker that runs as root.",
-    "shell": "It gets the command with -c. Empty: /bin/sh.",
+    "shell": "Empty: SHELL of the environment, or /bin/sh.",
     "background": "What becomes of processes that the command leaves running when it ends.",
     "timeout": "Seconds; then the command and all it started are ended. Empty: no limit.",
     "memory_limit": "MiB, of a run's processes together, or of each: as its worker can. Empty: no limit.",

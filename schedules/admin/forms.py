@@ -1,4 +1,4 @@
-"""The form of a schedule: what it asks for, what it refuses, how it is saved.
+"""The form of a schedule: what it refuses, how it is saved. Its boxes are in `form_boxes`.
 
 Permissions lock fields: a locked field keeps what is stored, whatever is sent. A field that was not
 changed keeps what is stored to the letter. `schedule_form` shows it as `form_layout` says, `timings`
@@ -10,34 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast
-from zoneinfo import available_timezones
 
-from celery import current_app
-from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import QueryDict
 from django_celery_beat.models import PeriodicTask
 
-from schedules import catalog, conf
+from schedules import catalog
 from schedules.admin import timings, words
 from schedules.admin.ansi import visible
-from schedules.admin.fields import (
-    Environment,
-    JsonText,
-    PlainText,
-    Script,
-    Suggesting,
-    show_whole_numbers,
-    suggest_what_is_kept,
-    type_numbers_as_text,
-)
-from schedules.admin.form_layout import DIALECTS, GAPS, HELP, LABELS, REPEATS
+from schedules.admin.fields import show_whole_numbers
+from schedules.admin.form_boxes import Boxes
 from schedules.admin.preview_form import cron_complaint
 from schedules.admin.timings import Preview, Typed
 from schedules.cutting_over.still import open_cut_overs, why_no_shadow
-from schedules.errors import BeatkeeperError, CronError, NotPossible, TimingError
+from schedules.errors import BeatkeeperError, CronError, InvalidSchedule, NotPossible, TimingError
 from schedules.models import Revision, Schedule
 from schedules.models.schedule import COMMAND_TASK
 from schedules.querysets import database_now
@@ -56,110 +44,19 @@ LOCKS: dict[str, tuple[str, ...]] = {
 }
 """The fields that each right unlocks."""
 
-_MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
 
-
-ENVIRONMENT_HELP = "NAME=value, one a line. Whoever may see the schedule sees it: no place for secrets."
-
-
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(Boxes):
     """`revision_seen` is the number of the revision that the page showed: a newer one refuses the save."""
-
-    command = PlainText(widget=Script(rows=3), help_text="Run by /bin/sh -c unless another shell is named.")
-    stdin = PlainText(
-        label="Standard input",
-        widget=Script(rows=2),
-        help_text="What the command reads; in a crontab, what stands after %. Empty: nothing.",
-    )
-    environment = Environment(widget=Script(rows=2), help_text=ENVIRONMENT_HELP)
-    args = JsonText(
-        kind=list, label="Arguments", widget=Script(rows=1), help_text='A JSON list, such as ["daily", 7].'
-    )
-    kwargs = JsonText(
-        kind=dict,
-        label="Named arguments",
-        widget=Script(rows=1),
-        help_text='A JSON object, such as {"days": 7}.',
-    )
-    when = forms.CharField(
-        required=False,
-        max_length=300,
-        widget=forms.TextInput({"class": "bk-code", "autocomplete": "off", "spellcheck": "false"}),
-        help_text=(
-            "Cron fields, @daily and the like, @reboot, every 15 minutes, "
-            "once at 2026-12-01 04:00, sunset at 52.52, 13.405 (degrees north, east). "
-            "Empty: started by hand only."
-        ),
-    )
-    dialect = forms.ChoiceField(
-        choices=DIALECTS,
-        required=False,
-        help_text="Extended: seconds as a sixth field in front, L, 15W, fri#2, H for a time of its own.",
-    )
-    gap = forms.ChoiceField(
-        label="A time that the clocks skip",
-        choices=GAPS,
-        required=False,
-        help_text="Of cron fields: such as 02:30 on the night on which summer time begins.",
-    )
-    repeat = forms.ChoiceField(
-        label="A time that the clocks show twice",
-        choices=REPEATS,
-        required=False,
-        help_text="Cron runs fixed times once; times with a * for minute or hour follow real time.",
-    )
-    timezone = forms.CharField(
-        label="Time zone",
-        max_length=64,
-        required=False,
-        help_text="Whose clock is meant: Europe/Berlin, UTC.",
-    )
-    revision_seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
-
-    class Meta:
-        model = Schedule
-        fields = [
-            *("name", "kind", "command", "task", "delivery", "args", "kwargs"),
-            *("working_directory", "run_as", "shell", "environment", "stdin", "background"),
-            *("memory_limit", "cpu_limit", "file_size_limit"),
-            *("keep_days", "keep_failed_days", "keep_runs"),
-            *("timeout", "kill_grace", "overlap", "catch_up", "catch_up_window"),
-            *("retry_policy", "on_worker_lost", "queue", "priority", "routing_key", "exchange"),
-            *("start_time", "expires"),
-            *("expire_seconds", "one_off", "mode", "enabled", "description", "tags"),
-        ]
-        widgets = {
-            "kind": forms.RadioSelect,
-            "description": forms.Textarea({"rows": 3}),
-            "start_time": _MOMENT,
-            "expires": _MOMENT,
-            "working_directory": forms.TextInput({"class": "bk-code"}),
-            "shell": forms.TextInput({"class": "bk-code", "placeholder": "/bin/sh"}),
-        }
-        labels = LABELS
-        help_texts = HELP
 
     def __init__(self, *args: Any, may: Mapping[str, bool], **kwargs: Any) -> None:
         """`may`: which of the rights of `LOCKS` the person has."""
         super().__init__(*args, **kwargs)
         self.preview: Preview | None = None
         self.now = database_now()
-        self._suggest()
+        self.suggest()
         self._fill_in_timing()
         self._fill_in_rest()
         self._lock(may)
-
-    def _suggest(self) -> None:
-        fields = self.fields
-        fields["timezone"].widget = Suggesting(sorted(available_timezones()), autocomplete="off")
-        fields["queue"].widget = Suggesting(list(conf.current().queues))
-        fields["task"].widget = Suggesting(task_names(), **{"class": "bk-code", "spellcheck": "false"})
-        fields["task"].required = fields["delivery"].required = False
-        type_numbers_as_text(fields)
-        suggest_what_is_kept(fields)
-        policies = fields["retry_policy"]
-        assert isinstance(policies, forms.ModelChoiceField)
-        policies.empty_label = "none: one attempt"
 
     def _fill_in_timing(self) -> None:
         saved = self.instance.pk is not None
@@ -310,6 +207,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
             saved = catalog.save(self.instance, by=by)
         return saved, saved.revision_id != before
 
+    def blame(self, error: BeatkeeperError) -> None:
+        """A refusal of `store`, beside the box that it is about: its group opens."""
+        column = error.column if isinstance(error, InvalidSchedule) else ""
+        self.add_error(column if column in self.fields else None, visible(str(error)))
+
     def show_revision(self, number: int) -> None:
         """The next save replaces this revision: its author has been named."""
         sent = cast(QueryDict, self.data).copy()
@@ -337,13 +239,3 @@ class EditedMeanwhile(NotPossible):
             "Look at the change history, then save again: that replaces what is stored by what you see here."
         )
         self.revision = revision
-
-
-def task_names() -> list[str]:
-    """The Celery tasks that this process knows; none where their modules cannot be imported here."""
-    try:
-        current_app.loader.import_default_modules()
-        known = list(current_app.tasks)
-    except Exception:  # somebody's task module: the form works without suggestions
-        return []
-    return sorted(name for name in known if not name.startswith(("celery.", "schedules.")))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -45,9 +45,10 @@ class AliveFilter(Filter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since = database_now() - conf.current().lease
         if self.value() == "stopped":
-            return queryset.filter(stopped_at__isnull=False)
+            return queryset.filter(stopped_at__lte=F("seen_at"))
         if self.value() == "silent":
-            return queryset.filter(stopped_at__isnull=True, seen_at__lt=since)
+            missing = Q(stopped_at__isnull=True, seen_at__lt=since) | Q(stopped_at__gt=F("seen_at"))
+            return queryset.filter(missing)
         return queryset.filter(stopped_at__isnull=True, seen_at__gte=since) if self.value() else queryset
 
 
@@ -137,7 +138,7 @@ class BeatAdmin(ProcessAdmin):
 
 
 def state_pill(row: Beat | Worker, now: datetime) -> SafeString:
-    if row.stopped_at is not None:
+    if row.stopped_at is not None and not row.vanished:
         return presentation.pill("stopped", "grey")
     if is_silent(row, now):
         return presentation.pill("silent", "bad", "No heartbeat for longer than its lease.")
@@ -149,7 +150,8 @@ def state_pill(row: Beat | Worker, now: datetime) -> SafeString:
 
 
 def is_silent(row: Beat | Worker, now: datetime) -> bool:
-    return now - row.seen_at > conf.current().lease
+    """Dead, as far as anybody can tell."""
+    return row.vanished or now - row.seen_at > conf.current().lease
 
 
 def is_overdue(row: Beat | Worker, now: datetime) -> bool:

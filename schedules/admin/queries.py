@@ -254,8 +254,8 @@ def overview(*, rows: int = 8) -> Overview:
         late=schedules["late"],
         queueing=_capped(queueing.order_by("schedule")),
         unusable=schedules["unusable"],
-        beats=list(Beat.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:20]),
-        workers=list(Worker.objects.alive().filter(seen_at__gte=now - PROCESSES_SHOWN)[:50]),
+        beats=list(Beat.objects.unexplained().filter(seen_at__gte=now - PROCESSES_SHOWN)[:20]),
+        workers=list(Worker.objects.unexplained().filter(seen_at__gte=now - PROCESSES_SHOWN)[:50]),
     )
 
 

@@ -123,7 +123,7 @@ class ScheduleFormPage(RowsAdmin):
             form.add_error("when", cron_complaint(error))
             return None
         except BeatkeeperError as error:
-            form.add_error(None, visible(str(error)))
+            form.blame(error)
             return None
         except ValidationError as error:  # somebody took the name at the same moment
             form.add_error(None, error.messages)

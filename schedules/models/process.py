@@ -22,6 +22,7 @@ class Process(models.Model):
     started_at = models.DateTimeField()
     heartbeat_seq = models.PositiveBigIntegerField(default=0)
     seen_at = models.DateTimeField()
+    # When it said so, or when somebody took it for dead: then it was last seen before.
     stopped_at = models.DateTimeField(null=True, blank=True)
     # What it said of itself: versions, and how far its host's clock is from the database's.
     facts = models.JSONField(default=dict)
@@ -32,6 +33,11 @@ class Process(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (pid {self.pid})"
+
+    @property
+    def vanished(self) -> bool:
+        """Taken for dead: no heartbeat came for a lease, nor a word that it stops."""
+        return self.stopped_at is not None and self.stopped_at > self.seen_at
 
 
 class Worker(Process):

@@ -1,4 +1,4 @@
-"""Are the processes there that the schedules need? Beats, workers, their queues, clocks and versions.
+"""Are the processes there that the schedules need? Beats, workers, their accounts, clocks and versions.
 
 Called by `production`. Reads the rows that the processes write; asks none of them.
 """
@@ -6,17 +6,16 @@ Called by `production`. Reads the rows that the processes write; asks none of th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from shlex import quote
 from typing import Any
 
 from schedules import conf, zone_data
-from schedules.messages import routing
 from schedules.models import Beat, Schedule, Worker, ZoneData
+from schedules.production import queues
 from schedules.production.broker import Fleet
-from schedules.rules.definition import Definition, Delivery, Kind, Mode
-from schedules.rules.production import MANAGE, Finding, error, ok, some, span, warning
+from schedules.production.queues import START_WORKER
+from schedules.rules.production import Finding, error, ok, some, span, warning
 
 REMEMBERED = timedelta(hours=1)
 STUCK_SECONDS = 60
@@ -25,7 +24,6 @@ OVERDUE = timedelta(minutes=3)
 
 START_BEAT = "celery -A scheduler beat"
 RESTART = "systemctl restart beatkeeper-beat 'beatkeeper-worker@*'"
-START_WORKER = "celery -A scheduler worker -Q {queue}"
 
 
 class Snapshot:
@@ -34,8 +32,8 @@ class Snapshot:
     def __init__(self, now: datetime) -> None:
         self.now = now
         since = now - REMEMBERED
-        self._beats = list(Beat.objects.alive().filter(seen_at__gte=since))
-        self._workers = list(Worker.objects.alive().filter(seen_at__gte=since))
+        self._beats = list(Beat.objects.unexplained().filter(seen_at__gte=since))
+        self._workers = list(Worker.objects.unexplained().filter(seen_at__gte=since))
 
     @property
     def beats(self) -> list[Beat]:
@@ -45,15 +43,14 @@ class Snapshot:
     def workers(self) -> list[Worker]:
         return [row for row in self._workers if self._lives(row)]
 
-    @property
-    def silent(self) -> list[Beat | Worker]:
+    def missing(self, kind: type[Beat] | type[Worker]) -> Sequence[Beat | Worker]:
         """Vanished without a word within the last hour, and nobody of that name is back."""
-        back = {row.name for row in (*self.beats, *self.workers)}
-        rows = (*self._beats, *self._workers)
+        rows: Sequence[Beat | Worker] = self._beats if kind is Beat else self._workers
+        back = {row.name for row in rows if self._lives(row)}
         return [row for row in rows if not self._lives(row) and row.name not in back]
 
     def _lives(self, row: Beat | Worker) -> bool:
-        return self.now - row.seen_at <= conf.current().lease
+        return row.stopped_at is None and self.now - row.seen_at <= conf.current().lease
 
     def fleet(self) -> Fleet:
         return Fleet(frozenset(row.name for row in self.workers), frozenset(row.name for row in self.beats))
@@ -62,7 +59,7 @@ class Snapshot:
 def look(snapshot: Snapshot) -> Iterator[Finding]:
     yield from _beats(snapshot)
     yield from _workers(snapshot)
-    yield from _queues(snapshot)
+    yield from queues.look(snapshot.workers)
     yield from _accounts(snapshot)
     yield from _clocks(snapshot)
     yield from _versions(snapshot)
@@ -70,6 +67,7 @@ def look(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _beats(snapshot: Snapshot) -> Iterator[Finding]:
+    yield from _silent(snapshot.missing(Beat), "beats", "systemctl restart beatkeeper-beat", snapshot)
     if not snapshot.beats:
         yield error(
             "beats.none",
@@ -130,81 +128,20 @@ def _workers(snapshot: Snapshot) -> Iterator[Finding]:
     else:
         names = sorted({row.name for row in snapshot.workers})
         yield ok("workers.alive", f"Workers at work: {some(names)}.")
-    if snapshot.silent:
-        gone = sorted(
-            {f"{row.name} ({span((snapshot.now - row.seen_at).total_seconds())})" for row in snapshot.silent}
-        )
+    yield from _silent(
+        snapshot.missing(Worker), "workers", "systemctl restart 'beatkeeper-worker@*'", snapshot
+    )
+
+
+def _silent(rows: Sequence[Beat | Worker], kind: str, restart: str, snapshot: Snapshot) -> Iterator[Finding]:
+    if rows:
+        gone = sorted({f"{row.name} ({span((snapshot.now - row.seen_at).total_seconds())})" for row in rows})
         yield warning(
-            "workers.silent",
+            f"{kind}.silent",
             f"Gone without a word within the last hour: {some(gone)}.",
             why="They were killed, or cannot reach the database.",
-            do="Look whether their hosts are up, and start them again.",
-            run="systemctl restart 'beatkeeper-worker@*'",
-        )
-
-
-def _queues(snapshot: Snapshot) -> Iterator[Finding]:
-    """Schedules whose runs would wait for ever: no worker serves their queue, or no queue takes them."""
-    served = {queue.strip() for row in snapshot.workers for queue in row.queues.split(",")} - {""}
-    unread: dict[str, list[str]] = {}
-    unroutable: dict[str, list[str]] = {}
-    shut_out: list[str] = []
-    for name, definition in _live():
-        if definition.delivery == Delivery.MESSAGE:
-            continue  # the workers of another codebase are not in our tables
-        if definition.kind == Kind.COMMAND and conf.current().commands == "off":
-            shut_out.append(name)
-        try:
-            wanted = routing.queues_of(definition)
-        except (LookupError, ValueError, TypeError) as problem:
-            unroutable.setdefault(str(problem.args[0] if problem.args else problem), []).append(name)
-            continue
-        if not served.intersection(wanted):
-            unread.setdefault(wanted[0], []).append(name)
-    yield from _unread(unread, served)
-    yield from _unroutable(unroutable)
-    if shut_out:
-        yield warning(
-            "queues.commands_off",
-            f"{len(shut_out)} schedules run commands, which these settings refuse: {some(shut_out)}.",
-            why="A worker with BEATKEEPER_COMMANDS=off records each of their runs as failed.",
-            do="Let their queue be served by workers with other settings, or disable them.",
-            run="BEATKEEPER_COMMANDS=shell celery -A scheduler worker -Q commands -P threads",
-        )
-
-
-def _live() -> Iterator[tuple[str, Definition]]:
-    rows = Schedule.objects.live().filter(enabled=True, mode=Mode.LIVE.value, revision__isnull=False)
-    for name, stored in rows.values_list("name", "revision__definition").iterator(chunk_size=2000):
-        try:
-            yield name, Definition.from_dict(stored)
-        except (LookupError, TypeError, ValueError):
-            continue  # it is set aside, which another check names
-
-
-def _unread(unread: dict[str, list[str]], served: Iterable[str]) -> Iterator[Finding]:
-    for queue, names in sorted(unread.items()):
-        yield error(
-            "queues.unread",
-            f'No live worker serves the queue "{queue}" of {_counted(names)}: {some(names)}.',
-            why="Their runs wait until one does.",
-            do=f"{START_WORKER.format(queue=queue)}  (or give the schedules another queue)",
-            run=START_WORKER.format(queue=quote(queue)),
-        )
-    if not unread and served:
-        yield ok(
-            "queues.read", f"Every queue of a live schedule has a worker; served: {some(sorted(served))}."
-        )
-
-
-def _unroutable(unroutable: dict[str, list[str]]) -> Iterator[Finding]:
-    for reason, names in sorted(unroutable.items()):
-        yield error(
-            "queues.unroutable",
-            f"Messages of {_counted(names)} reach no queue ({reason}): {some(names)}.",
-            why="Their runs wait for ever.",
-            do="Correct queue, exchange or routing key, or declare the queue (BEATKEEPER_QUEUES) everywhere.",
-            run=f"{MANAGE} export_schedules > s.yaml; $EDITOR s.yaml; {MANAGE} apply_schedules s.yaml",
+            do=f"Look whether their hosts are up, and start these {kind} again.",
+            run=restart,
         )
 
 
@@ -313,7 +250,3 @@ def _latest_facts(snapshot: Snapshot, name: str) -> dict[str, Any]:
 
 def _rows(snapshot: Snapshot) -> Sequence[Beat | Worker]:
     return (*snapshot.beats, *snapshot.workers)
-
-
-def _counted(names: Sequence[str]) -> str:
-    return "1 schedule" if len(names) == 1 else f"{len(names):,} schedules"

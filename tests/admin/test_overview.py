@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from schedules import conf
 from schedules.admin.process import state_pill
-from schedules.models import Beat, RetryPolicy
+from schedules.models import Beat, RetryPolicy, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome, State
 from tests.admin.conftest import count_queries, plans
@@ -154,6 +154,21 @@ def test_a_heartbeat_is_overdue_after_one_and_a_half_and_the_lease_decides(age, 
     now = database_now()
     worker = make_worker(seen_at=now - timedelta(seconds=age))
     assert f">{shown}</span>" in state_pill(worker, now)
+
+
+def test_a_worker_that_was_taken_for_dead_is_shown_as_silent(root):
+    """Beat has ended its runs; that it is missing is news all the same."""
+    dead = make_worker("dead@b", seen_at=database_now() - timedelta(minutes=5))
+    Worker.objects.stop_if_silent(dead)
+    make_worker("stopped@b", stopped_at=dead.started_at, seen_at=database_now())
+
+    shown = page(root)
+
+    assert "dead@b" in shown
+    assert ">silent</span>" in shown
+    assert "stopped@b" not in shown
+    assert "dead@b" in page(root, "/admin/schedules/worker/?is=silent")
+    assert "dead@b" not in page(root, "/admin/schedules/worker/?is=stopped")
 
 
 @pytest.mark.parametrize(

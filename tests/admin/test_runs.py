@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.urls import reverse
 
-from schedules import catalog, execute
+from schedules import catalog, finishing
 from schedules.models import Attempt, AttemptOutput, Run
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome, State
@@ -26,7 +26,7 @@ def page_url(run: Run) -> str:
 def attempt(run: Run, outcome: Outcome = Outcome.FAILED, **more) -> Run:
     """One more attempt of the run, ended like that."""
     Run.objects.filter(pk=run.pk).update(available_at=database_now() - timedelta(seconds=1))
-    execute.finish(claimed(run), Ended(outcome=outcome, **more))
+    finishing.finish(claimed(run), Ended(outcome=outcome, **more))
     run.refresh_from_db()
     return run
 

@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_refused_by_field(save, field, value, complaint):
     response = save(**changes)
 
     assert not Schedule.objects.exists()
-    assert complaint in " ".join(message for found in problems(response).values() for message in found)
+    assert complaint in " ".join(problems(response)[field])
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,26 @@ def test_every_box_says_what_it_means(root):
     assert [box.name for box in form if not box.help_text and box.name not in without] == []
 
 
+def test_empty_boxes_of_shell_and_folder_show_what_the_environment_says(root):
+    """An imported crontab has SHELL= and HOME= there, and its jobs go by them."""
+    plain = make_schedule("plain")
+    other = make_schedule("other", environment=[["SHELL", "/bin/bash"], ["HOME", "/srv/jobs"]])
+
+    def grey(schedule, box):
+        return root.get(form_url(schedule.pk)).context["form"][box].field.widget.attrs["placeholder"]
+
+    assert (grey(plain, "shell"), grey(plain, "working_directory")) == ("/bin/sh", "")
+    assert (grey(other, "shell"), grey(other, "working_directory")) == ("/bin/bash", "/srv/jobs")
+
+
 def test_a_routing_key_that_no_queue_takes_is_refused_with_those_that_there_are(save, settings):
     settings.BEATKEEPER = {"queues": ("commands", "tasks"), "topic_exchange": "tasks"}
     asked = {"name": "job", "kind": "task", "task": "shop.tasks.sync"}
 
     refused = save(**asked, routing_key="nowhere")
-    assert "declared are commands, tasks" in " ".join(
-        message for found in problems(refused).values() for message in found
-    )
+    assert "declared are commands, tasks" in " ".join(problems(refused)["routing_key"])
+    (more,) = [group for group in refused.context["groups"] if group.key == "more"]
+    assert not more.folded  # the box that is to be corrected is in sight
     assert not Schedule.objects.exists()
 
     save(**asked, routing_key="commands")

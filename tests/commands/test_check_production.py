@@ -21,10 +21,10 @@ from django.db import connection
 
 from schedules import catalog, zone_data
 from schedules.management.production_text import shape, text
-from schedules.models import Beat, Schedule, ZoneData
-from schedules.production import database as production_database
+from schedules.models import Beat, Schedule, Worker, ZoneData
 from schedules.production import fleet as production_fleet
 from schedules.production import flow as production
+from schedules.production import postgresql
 from schedules.production import runs as production_runs
 from schedules.production import settings as production_settings
 from schedules.querysets import database_now
@@ -173,7 +173,7 @@ def test_a_command_is_printed_whole_and_shows_what_its_terminal_must_not_hear():
     ],
 )
 def test_an_old_transaction_is_ended_by_its_own_statement(who, statement):
-    assert production_database._end_of(who) == statement
+    assert postgresql._end_of(who) == statement
     assert psql(statement).startswith('psql "$DATABASE_URL" -c ')
 
 
@@ -358,8 +358,26 @@ def test_a_machine_with_older_time_zones_than_the_package_is_a_warning(good_flee
 def test_a_process_that_vanished_is_named_until_one_of_its_name_is_back(good_fleet):
     gone = make_worker("gone@b", seen_at=database_now() - timedelta(minutes=9))
     assert "gone@b (9 min)" in fleet()["workers.silent"].what
+    # Beat took it for dead, and ended its runs: it is missing all the same.
+    Worker.objects.stop_if_silent(gone)
+    assert "gone@b (9 min)" in fleet()["workers.silent"].what
     make_worker(gone.name, queues="tasks")
     assert "workers.silent" not in fleet()
+
+
+def test_a_beat_that_vanished_beside_another_is_named_with_its_own_cure(good_fleet):
+    gone = Beat.objects.get()
+    Beat.objects.create(
+        name="celerybeat@elsewhere",
+        host="elsewhere",
+        pid=1,
+        started_at=gone.started_at,
+        seen_at=database_now(),
+    )
+    Beat.objects.filter(pk=gone.pk).update(seen_at=database_now() - timedelta(minutes=9))
+    said = fleet()["beats.silent"]
+    assert f"{gone.name} (9 min)" in said.what
+    assert said.run == "systemctl restart beatkeeper-beat"
 
 
 # Runs
@@ -426,7 +444,7 @@ def test_the_database_in_use_is_looked_at():
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL only: vacuum, and roles")
 @pytest.mark.django_db(transaction=True)
 def test_a_transaction_that_stays_open_is_named_with_its_process(monkeypatch):
-    monkeypatch.setattr(production_database, "OLDEST_TRANSACTION", 0)
+    monkeypatch.setattr(postgresql, "OLDEST_TRANSACTION", 0)
     values = connection.get_connection_params()
     other = psycopg2.connect(
         **{key: values[key] for key in ("dbname", "user", "password", "host", "port") if key in values},

@@ -12,7 +12,7 @@ from celery.exceptions import Ignore, Reject
 from django.db import DataError, IntegrityError, OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from schedules import execute, operate
+from schedules import execute, finishing, operate
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
@@ -121,12 +121,12 @@ def test_claim_and_record_cost_a_fixed_number_of_statements():
     run = make_run(schedule)
     printed = Ended(outcome=Outcome.SUCCEEDED, exit_code=0, head=(("stdout", "x"),), bytes_seen=1)
     for _ in range(2):  # PostgreSQL prepares
-        execute.finish(execute.claim(make_run(schedule).pk, worker), printed)
+        finishing.finish(execute.claim(make_run(schedule).pk, worker), printed)
 
     with CaptureQueriesContext(connection) as claiming:
         claim = execute.claim(run.pk, worker)
     with CaptureQueriesContext(connection) as recording:
-        assert execute.finish(claim, printed)
+        assert finishing.finish(claim, printed)
 
     # SQLite: begin, two or three writes, commit.
     expected = (1, 1) if connection.vendor == "postgresql" else (4, 5)
@@ -147,7 +147,7 @@ def test_a_claim_never_reads_the_index_of_all_active_runs():
     for _ in range(2):  # the second time they are prepared
         with CaptureQueriesContext(connection) as sent:
             claim = execute.claim(make_run(schedule).pk, worker)
-            execute.finish(claim, Ended(outcome=Outcome.SUCCEEDED, exit_code=0))
+            finishing.finish(claim, Ended(outcome=Outcome.SUCCEEDED, exit_code=0))
     statements_sent = [query["sql"] for query in sent if query["sql"].startswith("EXECUTE")]
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
@@ -280,29 +280,29 @@ def test_run_again_repeats_the_same_revision_and_leaves_the_old_run():
 
 def test_a_result_survives_an_outage_of_the_database(monkeypatch):
     run = make_run(make_schedule(command="echo kept"))
-    real, outages = execute.finish, [OperationalError("gone"), OperationalError("gone")]
-    monkeypatch.setattr(execute, "_waits", lambda: iter([0, 0, 0, 0]))
+    real, outages = finishing.finish, [OperationalError("gone"), OperationalError("gone")]
+    monkeypatch.setattr(finishing, "waits", lambda: iter([0, 0, 0, 0]))
 
     def finish(claimed, ended):
         if outages:
             raise outages.pop()
         return real(claimed, ended)
 
-    monkeypatch.setattr(execute, "finish", finish)
+    monkeypatch.setattr(finishing, "finish", finish)
     run = executed(run)
     assert (run.state, last_attempt(run).output.text) == ("succeeded", "kept\n")
 
 
 def test_a_result_that_the_database_refuses_is_replaced_by_one_that_says_so(monkeypatch):
     run = make_run(make_schedule(command="exit 3"))
-    real = execute.finish
+    real = finishing.finish
 
     def finish(claimed, ended):
         if not ended.error:
             raise DataError("value too long")
         return real(claimed, ended)
 
-    monkeypatch.setattr(execute, "finish", finish)
+    monkeypatch.setattr(finishing, "finish", finish)
     run = executed(run)
     attempt = last_attempt(run)
     assert (run.state, attempt.exit_code) == ("failed", 3)

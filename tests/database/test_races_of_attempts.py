@@ -11,7 +11,7 @@ import uuid
 import pytest
 from django.db import IntegrityError
 
-from schedules import catalog, execute, operate
+from schedules import catalog, execute, finishing, operate
 from schedules.errors import NotPossible
 from schedules.models import Attempt, AttemptOutput, Run, Worker
 from schedules.querysets import RunQuerySet, database_now
@@ -62,10 +62,10 @@ def test_a_doubled_message_starts_nothing_whenever_it_comes():
     run = make_run(make_schedule(retry_policy=make_policy(delays=[600])))
     claim = claimed(run)
     assert execute.claim(run.pk, make_worker()) is None  # while it executes
-    execute.finish(claim, FAILED)
+    finishing.finish(claim, FAILED)
     assert execute.claim(run.pk, make_worker()) is None  # while it waits for its retry
     operate.retry_now(Run.objects.get(pk=run.pk))
-    execute.finish(claimed(run), SUCCEEDED)
+    finishing.finish(claimed(run), SUCCEEDED)
     assert execute.claim(run.pk, make_worker()) is None  # when it is over
     assert Attempt.objects.count() == 2
 
@@ -155,7 +155,7 @@ def test_a_claim_beside_an_edit_executes_the_revision_of_its_run(order):
 def test_hasten_against_claim_makes_one_attempt(order):
     """The retry is due in ten minutes, a doubled message comes early, and somebody wants it now."""
     run = make_run(make_schedule(retry_policy=make_policy(delays=[600])))
-    execute.finish(claimed(run), FAILED)
+    finishing.finish(claimed(run), FAILED)
 
     hastened, claim = meet(order, lambda: Run.objects.hasten(run.pk), claiming(run))
 
@@ -182,7 +182,7 @@ def test_two_runs_of_a_schedule_that_may_not_overlap(order):
 def test_a_retry_that_is_due_against_a_manual_run(order):
     schedule = make_schedule(overlap="skip", retry_policy=make_policy())
     retrying = make_run(schedule)
-    execute.finish(claimed(retrying), FAILED)
+    finishing.finish(claimed(retrying), FAILED)
     manual = make_run(schedule)
 
     meet(order, claiming(retrying), claiming(manual))
@@ -199,7 +199,7 @@ def test_a_claim_waits_for_the_finish_that_makes_room():
     schedule = make_schedule(overlap="skip")
     first, claim_second = claimed(make_run(schedule)), claiming(make_run(schedule))
 
-    held = Held(lambda: execute.finish(first, SUCCEEDED))
+    held = Held(lambda: finishing.finish(first, SUCCEEDED))
     claim = Racer(claim_second)
     assert claim.waits()
     assert held.commit()
@@ -212,7 +212,7 @@ def test_a_claim_beside_a_finish_that_is_rolled_back_is_an_overlap():
     schedule = make_schedule(overlap="skip")
     first, claim_second = claimed(make_run(schedule)), claiming(make_run(schedule))
 
-    held = Held(lambda: execute.finish(first, SUCCEEDED))
+    held = Held(lambda: finishing.finish(first, SUCCEEDED))
     claim = Racer(claim_second)
     assert claim.waits()
     held.roll_back()
@@ -225,7 +225,7 @@ def test_a_claim_beside_a_finish_that_is_rolled_back_is_an_overlap():
 def test_finish_against_cancel_never_reopens_a_finished_run(order):
     claim = claimed(make_run(make_schedule()))
 
-    won, said = meet(order, lambda: execute.finish(claim, SUCCEEDED), cancelling(claim.run))
+    won, said = meet(order, lambda: finishing.finish(claim, SUCCEEDED), cancelling(claim.run))
 
     claim.run.refresh_from_db()
     assert won
@@ -237,7 +237,7 @@ def test_finish_against_cancel_never_reopens_a_finished_run(order):
 def test_retry_against_cancel_ends_cancelled(order):
     claim = claimed(make_run(make_schedule(retry_policy=make_policy(delays=[60]))))
 
-    won, said = meet(order, lambda: execute.finish(claim, FAILED), cancelling(claim.run))
+    won, said = meet(order, lambda: finishing.finish(claim, FAILED), cancelling(claim.run))
 
     assert won
     assert said != "over"
@@ -252,7 +252,7 @@ def test_a_run_that_fails_between_the_two_looks_of_a_cancel_is_cancelled(monkeyp
     request = RunQuerySet.request_cancel
 
     def fails_first(queryset, **said):
-        execute.finish(claim, FAILED)
+        finishing.finish(claim, FAILED)
         return request(queryset, **said)
 
     monkeypatch.setattr(RunQuerySet, "request_cancel", fails_first)
@@ -266,7 +266,7 @@ def test_a_cancel_request_that_comes_before_the_failure_forbids_the_retry():
     claim = claimed(make_run(make_schedule(retry_policy=make_policy())))
     operate.cancel(claim.run, by="me")
 
-    assert execute.finish(claim, FAILED)
+    assert finishing.finish(claim, FAILED)
 
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.decision_rule) == ("failed", "cancelled")
@@ -279,7 +279,7 @@ def test_a_result_that_is_recorded_twice_counts_once(order):
     claim = claimed(make_run(make_schedule()))
     printed = Ended(outcome=Outcome.SUCCEEDED, head=(("stdout", "once"),), bytes_seen=4)
 
-    won = meet(order, lambda: execute.finish(claim, printed), lambda: execute.finish(claim, printed))
+    won = meet(order, lambda: finishing.finish(claim, printed), lambda: finishing.finish(claim, printed))
 
     assert won == ((True, False) if order.first_wins else (False, True))
     attempt = Attempt.objects.get()

@@ -12,7 +12,7 @@ import pytest
 from celery import current_app
 from django.db import OperationalError
 
-from schedules import beat, execute, operate, rescue, retention
+from schedules import beat, execute, finishing, operate, rescue, retention
 from schedules.errors import NotPossible
 from schedules.models import Attempt, AttemptOutput, Run, Worker
 from schedules.querysets import RunQuerySet, database_now
@@ -36,7 +36,7 @@ def rescuing(worker: Worker):
     return lambda: rescue.rescue_worker(seen, what="tests")
 
 
-def again(run: Run, worker: Worker) -> execute.Claimed:
+def again(run: Run, worker: Worker) -> finishing.Claimed:
     """Rescued from `worker`, and claimed by the next."""
     assert rescuing(worker)() == 1
     return claimed(run, make_worker("second"))
@@ -52,7 +52,7 @@ def gone():
 def test_finish_against_rescue_has_one_winner(order, gone):
     claim = claimed(make_run(make_schedule()), gone)
 
-    won, rescued = meet(order, lambda: execute.finish(claim, SUCCEEDED), rescuing(gone))
+    won, rescued = meet(order, lambda: finishing.finish(claim, SUCCEEDED), rescuing(gone))
 
     assert (won, rescued) == ((True, 0) if order.first_wins else (False, 1))
     claim.run.refresh_from_db()
@@ -67,7 +67,7 @@ def test_retry_against_rescue_has_one_winner(order, gone):
     schedule = make_schedule(on_worker_lost="retry", retry_policy=make_policy(delays=[600]))
     claim = claimed(make_run(schedule), gone)
 
-    won, rescued = meet(order, lambda: execute.finish(claim, FAILED), rescuing(gone))
+    won, rescued = meet(order, lambda: finishing.finish(claim, FAILED), rescuing(gone))
 
     assert (won, rescued) == ((True, 0) if order.first_wins else (False, 1))
     claim.run.refresh_from_db()
@@ -126,7 +126,7 @@ def test_the_fence_holds_when_a_lost_worker_comes_back(gone):
     second = again(run, gone)
 
     printed = replace(SUCCEEDED, head=(("stdout", "late"),), bytes_seen=4)
-    assert execute.finish(late, printed) is False
+    assert finishing.finish(late, printed) is False
     run.refresh_from_db()
     assert not AttemptOutput.objects.exists()
     assert (run.state, run.token) == (State.RUNNING, second.attempt.token)
@@ -141,7 +141,7 @@ def test_the_fence_holds_against_a_retry_too(gone):
     late = claimed(run, gone)
     second = again(run, gone)
 
-    assert execute.finish(late, FAILED) is False
+    assert finishing.finish(late, FAILED) is False
     run.refresh_from_db()
     assert (run.state, run.token) == (State.RUNNING, second.attempt.token)
 
@@ -356,7 +356,7 @@ def test_disown_against_finish_has_one_winner(order):
     counts = meet(
         order,
         lambda: rescue.rescue_disowned([claim.run.pk]),
-        lambda: execute.finish(claim, SUCCEEDED),
+        lambda: finishing.finish(claim, SUCCEEDED),
     )
 
     assert counts == ((1, False) if order.first_wins else (0, True))
@@ -382,7 +382,7 @@ def test_a_result_that_comes_after_its_run_was_pruned_changes_nothing(nothing_is
     assert Run.objects.count() == 0
 
     printed = replace(SUCCEEDED, head=(("stdout", "late"),), bytes_seen=4)
-    assert execute.finish(late, printed) is False
+    assert finishing.finish(late, printed) is False
     assert (Attempt.objects.count(), AttemptOutput.objects.count()) == (0, 0)
 
 
@@ -390,9 +390,9 @@ def test_a_result_that_comes_after_its_run_was_pruned_changes_nothing(nothing_is
 @pytest.mark.parametrize("end", ["finish", "rescue"])
 def test_pruning_against_the_end_of_a_run_never_takes_an_active_one(order, end, nothing_is_kept, gone):
     old = claimed(make_run(make_schedule("old")))
-    execute.finish(old, SUCCEEDED)
+    finishing.finish(old, SUCCEEDED)
     claim = claimed(make_run(make_schedule("new", on_worker_lost="retry")), gone)
-    ends = {"finish": lambda: execute.finish(claim, SUCCEEDED), "rescue": rescuing(gone)}
+    ends = {"finish": lambda: finishing.finish(claim, SUCCEEDED), "rescue": rescuing(gone)}
 
     meet(order, prune, ends[end])
 

@@ -21,7 +21,8 @@ from kombu import Connection, Consumer, Exchange, Queue
 from kombu.exceptions import ChannelError
 
 from scheduler import filesystem
-from scheduler.filesystem import BAD_KEPT, BROADCASTS_KEPT, Folder, Transport, file_name, tidy
+from scheduler.filesystem import BROADCASTS_KEPT, Transport
+from scheduler.folder import BAD_KEPT, Folder, file_name, tidy
 
 DOORBELLS = Queue("commands", Exchange("commands", type="direct"), routing_key="commands")
 

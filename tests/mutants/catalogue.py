@@ -14,6 +14,7 @@ ATTEMPTS = "tests/database/test_races_of_attempts.py"
 LOSSES = "tests/database/test_races_of_rescue.py"
 
 RUNS = "schedules/querysets/runs.py"
+SENT = "schedules/querysets/sent.py"
 SCHEDULES = "schedules/querysets/schedules.py"
 STATEMENTS = "schedules/sql/statements.py"
 DUE = "schedules/sql/due.py"
@@ -423,9 +424,9 @@ MESSAGE_MUTANTS = (
     Mutant(
         without="the state when a message to another codebase is recorded",
         edits=[
-            Edit(RUNS, "(pk__in=by_run, state=State.QUEUED)", "(pk__in=by_run)"),
+            Edit(SENT, "(pk__in=by_run, state=State.QUEUED)", "(pk__in=by_run)"),
             Edit(
-                RUNS,
+                SENT,
                 "self.filter(pk__in=pks, state=State.QUEUED).update(",
                 "self.filter(pk__in=pks).update(",
             ),
@@ -439,7 +440,7 @@ MESSAGE_MUTANTS = (
         without="the state when the end of another codebase's task is heard",
         edits=[
             Edit(
-                RUNS,
+                SENT,
                 "self.filter(pk=run_id, state=State.SENT).update(",
                 "self.filter(pk=run_id).update(",
             )
@@ -452,7 +453,7 @@ MESSAGE_MUTANTS = (
 RESULT_MUTANTS = (
     Mutant(
         without="the spool of a worker that has to stop",
-        edits=[Edit("schedules/execute.py", "if keeping.keep():", "if not keeping:")],
+        edits=[Edit("schedules/finishing.py", "if keeping.keep():", "if not keeping:")],
         tests=[
             "tests/worker/test_delivering.py::test_the_next_worker_records_what_the_last_one_could_not",
             "tests/worker/test_delivering.py::test_a_failure_from_the_spool_is_retried_by_its_policy",
@@ -462,7 +463,7 @@ RESULT_MUTANTS = (
         without="the next try when the database is away at the end of a job",
         edits=[
             Edit(
-                "schedules/execute.py",
+                "schedules/finishing.py",
                 "            if here.is_stopping.is_set():  # that was the last try\n",
                 "            if here:\n",
             )

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from django.db import DataError, InternalError, OperationalError, ProgrammingError
 
-from schedules import delivering, execute, rescue
+from schedules import delivering, finishing, rescue
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.rules.states import Outcome
 from schedules.worker import process, spool
@@ -45,21 +45,21 @@ class Outage:
         self.error = OperationalError("the database is away")
         self.tries = 0
         self._monkeypatch = monkeypatch
-        self._real = execute.finish
-        monkeypatch.setattr(execute, "finish", self._finish)
+        self._real = finishing.finish
+        monkeypatch.setattr(finishing, "finish", self._finish)
 
     def _finish(self, claimed, ended):
         self.tries += 1
         raise self.error
 
     def end(self):
-        self._monkeypatch.setattr(execute, "finish", self._real)
+        self._monkeypatch.setattr(finishing, "finish", self._real)
 
 
 def stopped_with_a_result(claim, here, ended=PRINTED):
     """The worker that executed `claim` is told to stop while the database is away."""
     here.is_stopping.set()
-    execute.record(claim, ended, here)
+    finishing.record(claim, ended, here)
 
 
 def a_claim(**columns):
@@ -136,9 +136,9 @@ def test_a_standby_or_a_half_migrated_database_costs_no_output(here, outage, dir
 
 
 def test_a_worker_that_lives_delivers_by_itself_and_leaves_no_file(here, outage, directory, monkeypatch):
-    monkeypatch.setattr(execute, "_waits", lambda: iter([0.05] * 1000))
+    monkeypatch.setattr(finishing, "waits", lambda: iter([0.05] * 1000))
     claim = a_claim()
-    recording = threading.Thread(target=execute.record, args=(claim, PRINTED, here))
+    recording = threading.Thread(target=finishing.record, args=(claim, PRINTED, here))
     recording.start()
     wait_until(lambda: outage.tries > 2)
     assert len(files(directory)) == 1
@@ -159,9 +159,9 @@ def wait_until(condition):
 
 
 def test_the_last_try_comes_after_the_request_to_stop(here, monkeypatch, directory):
-    monkeypatch.setattr(execute, "_waits", lambda: iter([3600]))
+    monkeypatch.setattr(finishing, "waits", lambda: iter([3600]))
     here.is_stopping.set()
-    execute.record(a_claim(), PRINTED, here)
+    finishing.record(a_claim(), PRINTED, here)
     assert (Run.objects.get().state, files(directory)) == ("succeeded", [])
 
 
@@ -206,14 +206,14 @@ def test_a_result_that_nobody_can_record_any_more_is_set_aside(here, outage, dir
 def test_a_result_that_the_database_refuses_is_delivered_without_its_text(here, outage, monkeypatch):
     stopped_with_a_result(a_claim(), here)
     outage.end()
-    real = execute.finish
+    real = finishing.finish
 
     def finish(claimed, ended):
         if ended.bytes_seen:
             raise DataError("too long")
         return real(claimed, ended)
 
-    monkeypatch.setattr(execute, "finish", finish)
+    monkeypatch.setattr(finishing, "finish", finish)
     delivering.deliver()
     attempt = Attempt.objects.get()
     assert (attempt.outcome, attempt.exit_code) == ("succeeded", 0)
@@ -222,7 +222,7 @@ def test_a_result_that_the_database_refuses_is_delivered_without_its_text(here, 
 
 def test_the_attempt_says_how_late_its_end_was_recorded(here, outage, monkeypatch):
     clock = SimpleNamespace(seconds=time.time())
-    monkeypatch.setattr(execute, "time", SimpleNamespace(time=lambda: clock.seconds))
+    monkeypatch.setattr(finishing, "time", SimpleNamespace(time=lambda: clock.seconds))
     stopped_with_a_result(a_claim(), here)
     outage.end()
     clock.seconds += 600
@@ -234,7 +234,7 @@ def test_a_result_that_went_in_although_its_answer_was_lost_is_not_reported_late
     claim = a_claim()
     stopped_with_a_result(claim, here)
     outage.end()
-    execute.finish(claim, PRINTED)
+    finishing.finish(claim, PRINTED)
     delivering.deliver()
     assert (Run.objects.get().state, Attempt.objects.get().late_result) == ("succeeded", "")
 
@@ -260,6 +260,6 @@ def test_a_worker_that_leaves_a_result_is_silent_and_does_not_say_that_it_stoppe
 
 
 def test_a_worker_that_leaves_nothing_says_that_it_stopped(here):
-    execute.record(claimed(make_run(make_schedule()), here.worker), PRINTED, here)
+    finishing.record(claimed(make_run(make_schedule()), here.worker), PRINTED, here)
     here.stop()
     assert not Worker.objects.alive().exists()

@@ -66,7 +66,7 @@ class Files:
         raise NotImplementedError("files do not die; see Fault.is_possible")
 
     def purge(self) -> None:
-        from scheduler.filesystem import Folder
+        from scheduler.folder import Folder
 
         for queue in ("commands", "tasks"):
             Folder(self._folder).purge(queue)
