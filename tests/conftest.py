@@ -54,10 +54,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """TEST_ONLY=database: the second run, on the other engine, repeats only what depends on it."""
-    if os.environ.get("TEST_ONLY") != "database":
+    """TEST_ONLY=database: what depends on the engine, which is run on both. TEST_ONLY=rest: the others."""
+    only = os.environ.get("TEST_ONLY", "")
+    if not only:
         return
-    chosen = [item for item in items if _touches_the_database(item)]
+    chosen = [item for item in items if _touches_the_database(item) == (only == "database")]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 

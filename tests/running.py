@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,11 +20,25 @@ from tests import services
 NO_TESTS_RAN = 5  # pytest's exit status
 
 
+DATABASE, REST = "database", "rest"
+"""What TEST_ONLY leaves of the tests: those that touch the database, or those that do not."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Tests of one pytest; without `database_url` on SQLite."""
+
+    name: str
+    arguments: Sequence[str]
+    database_url: str | None = None
+    only: str = ""
+
+
 @dataclass
 class Result:
     """One run of pytest."""
 
-    engine: str
+    share: str
     status: int
     passed: int = 0
     failed: int = 0
@@ -40,15 +54,11 @@ def main(arguments: Sequence[str]) -> int:
     """The exit status: 0, or that of the worst run."""
     missing = _missing_services()
     with tempfile.TemporaryDirectory(prefix="beatkeeper-tests-") as scratch, services.postgresql() as url:
-        engines = {"SQLite": None} | ({"PostgreSQL": url} if url else {})
         if url is None:
             missing["PostgreSQL"] = "no server on 127.0.0.1:5432, and TEST_DATABASE_URL is not set"
         results = []
-        for stage, chosen in _stages(arguments).items():
-            runs = [
-                Engine(f"{name}{stage}", chosen, Path(scratch), server=url, database_url=database_url)
-                for name, database_url in engines.items()
-            ]
+        for shares in _stages(arguments, url):
+            runs = [PytestRun(share, Path(scratch), server=url) for share in shares]
             results += [run.result() for run in _begun(runs)]
     _summarize(results, missing)
     return _status(results, missing)
@@ -63,39 +73,42 @@ def _missing_services() -> dict[str, str]:
     return {name: why for name, (where, why) in found.items() if where is None}
 
 
-def _stages(arguments: Sequence[str]) -> dict[str, Sequence[str]]:
-    """What is run one after the other: real processes do not compete with a processor's worth of rules."""
+def _stages(arguments: Sequence[str], url: str | None) -> Iterator[list[Share]]:
+    """What is run one after the other: real processes do not compete with a processor's worth of rules.
+
+    Real processes mostly wait, so those that need neither engine are a share of their own.
+    """
     if any(argument.startswith("-m") for argument in arguments):
-        return {"": arguments}
-    return {
-        "": [*arguments, "-m", "not system"],
-        ", real processes": [*arguments, "-m", "system"],
-    }
+        yield _on_both_engines(arguments, url)
+        return
+    yield _on_both_engines([*arguments, "-m", "not system"], url)
+    slow = [*arguments, "-m", "system"]
+    twice = [replace(share, only=DATABASE) for share in _on_both_engines(slow, url)]
+    once = Share("no database", slow, only=REST)
+    yield [replace(share, name=f"{share.name}, real processes") for share in (*twice, once)]
 
 
-def _begun(runs: Sequence[Engine]) -> Sequence[Engine]:
-    """The engines side by side: what the second one prints is kept until the first is through."""
+def _on_both_engines(arguments: Sequence[str], url: str | None) -> list[Share]:
+    """All of them on SQLite, and what touches the database on PostgreSQL again."""
+    again = [Share("PostgreSQL", arguments, database_url=url, only=DATABASE)] if url else []
+    return [Share("SQLite", arguments), *again]
+
+
+def _begun(runs: Sequence[PytestRun]) -> Sequence[PytestRun]:
+    """Side by side: what the others print is kept until the first is through."""
     for run in runs[1:]:
         run.begin(aside=True)
     return runs
 
 
-class Engine:
-    """pytest on one engine, in a process of its own."""
+class PytestRun:
+    """pytest on one share of the tests, in a process of its own."""
 
-    def __init__(
-        self,
-        name: str,
-        arguments: Sequence[str],
-        scratch: Path,
-        *,
-        server: str | None,
-        database_url: str | None,
-    ) -> None:
-        self.name = name
-        self._report, self._output = scratch / f"{name}.xml", scratch / f"{name}.txt"
-        self._command = [sys.executable, "-m", "pytest", f"--junit-xml={self._report}", *arguments]
-        self._environment = _environment(scratch, server, database_url)
+    def __init__(self, share: Share, scratch: Path, *, server: str | None) -> None:
+        self.name = share.name
+        self._report, self._output = scratch / f"{share.name}.xml", scratch / f"{share.name}.txt"
+        self._command = [sys.executable, "-m", "pytest", f"--junit-xml={self._report}", *share.arguments]
+        self._environment = _environment(scratch, server, share)
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self, *, aside: bool) -> subprocess.Popen[bytes]:
@@ -114,7 +127,7 @@ class Engine:
         return _read(self._report, Result(self.name, status))
 
 
-def _environment(scratch: Path, server: str | None, database_url: str | None) -> dict[str, str]:
+def _environment(scratch: Path, server: str | None, share: Share) -> dict[str, str]:
     """Ours, less everything that points at an installation: tests must not touch a real one."""
     kept = {
         name: value
@@ -124,8 +137,10 @@ def _environment(scratch: Path, server: str | None, database_url: str | None) ->
     kept |= {"BEATKEEPER_STATE": str(scratch / "state"), "SECRET_KEY": "only-for-tests"}
     if server:
         kept["TEST_DATABASE_URL"] = server
-    if database_url:
-        kept |= {"DATABASE_URL": database_url, "TEST_ONLY": "database"}
+    if share.only:
+        kept["TEST_ONLY"] = share.only
+    if share.database_url:
+        kept["DATABASE_URL"] = share.database_url
     return kept
 
 
@@ -147,7 +162,7 @@ def _read(report: Path, result: Result) -> Result:
 def _summarize(results: Sequence[Result], missing: dict[str, str]) -> None:
     print("\nCovered")
     for result in results:
-        print(f"  {result.engine}: {result.passed} passed, {result.failed} failed")
+        print(f"  {result.share}: {result.passed} passed, {result.failed} failed")
     used = [name for name in ("RabbitMQ", "Redis", "Chromium") if name not in missing]
     print(f"  servers and programs found: {', '.join(used) or 'none'}")
     reasons = [(count, reason) for result in results for reason, count in result.skipped.items()]
