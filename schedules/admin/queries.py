@@ -42,6 +42,7 @@ PROCESSES_SHOWN = timedelta(days=1)
 _LIST_COLUMNS = (
     *("id", "schedule_id", "name", "state", "reason", "detail", "trigger", "triggered_by", "scheduled_for"),
     *("attempt", "max_attempts", "available_at", "started_at", "finished_at", "cancel_requested", "queue"),
+    "missed_count",
 )
 
 

@@ -166,6 +166,8 @@ class RunAdmin(RowsAdmin):
             more = f"next attempt {words.relative(run.available_at, run.read_at)}"
         elif run.reason:
             more = run.reason.replace("_", " ")
+            if run.missed_count > 1:
+                more += f", {run.missed_count:,} instants"
         line = format_html(' <small class="bk-line">{}</small>', visible(more)) if more else ""
         return format_html("{}{}", presentation.run_link(run, presentation.run_pill(run)), line)
 

@@ -72,6 +72,12 @@ def test_a_skipped_run_says_why(root, patient):
     assert root.get(page_url(run)).context["sentence"] == "Skipped: Another run was active."
 
 
+def test_a_row_of_the_list_says_how_many_instants_it_stands_for(root, patient):
+    make_run(patient, state=State.SKIPPED, reason="missed", missed_count=1440, finished_at=database_now())
+
+    assert "missed, 1,440 instants" in html(root.get(reverse("admin:schedules_run_changelist")))
+
+
 def test_every_attempt_is_there_with_its_decision_and_output(root, patient):
     run = make_run(patient)
     attempt(run, exit_code=75, head=(("stdout", "\x1b[31mfirst"), ("stderr", "<script>")), bytes_seen=99)

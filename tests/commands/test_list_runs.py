@@ -8,11 +8,12 @@ import pytest
 
 from schedules import catalog
 from schedules.management.commands import list_runs
+from schedules.management.output import local
 from schedules.management.runs_text import duration
 from schedules.models import Run
 from schedules.querysets import database_now
 from schedules.rules.states import State
-from tests.factories import make_history, make_later, make_schedule
+from tests.factories import make_history, make_later, make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +45,19 @@ def test_a_list_without_end_has_one_all_the_same(call, monkeypatch):
 
     assert [row["id"] for row in said.json] == [runs[2].pk, runs[1].pk]
     assert "Only the newest 2 are listed." in said.err
+
+
+def test_a_row_that_stands_for_many_instants_says_so(call):
+    until = database_now().replace(microsecond=0)
+    missed = {
+        "state": State.SKIPPED,
+        "reason": "missed",
+        "detail": "Not started in time.",
+        "finished_at": until,
+    }
+    make_run(make_schedule(), **missed, missed_count=1440, missed_until=until)
+
+    assert f"Not started in time. 1,440 instants, until {local(until)}." in call("list_runs").out
 
 
 def test_runs_are_found_by_the_name_of_schedules_that_are_gone(ids):

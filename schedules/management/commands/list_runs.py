@@ -130,5 +130,11 @@ def _cells(run: Run) -> tuple[object, ...]:
     return (
         *(run.pk, run.name, state_of_run(run), run.trigger),
         *(local(run.scheduled_for), local(run.started_at), duration(run.duration)),
-        *(f"{run.attempt}/{run.max_attempts}", run.detail),
+        *(f"{run.attempt}/{run.max_attempts}", _reason(run)),
     )
+
+
+def _reason(run: Run) -> str:
+    if run.missed_count < 2:
+        return run.detail
+    return f"{run.detail} {run.missed_count:,} instants, until {local(run.missed_until)}.".lstrip()
