@@ -120,16 +120,16 @@ def test_a_stock_worker_executes_them(url, connection, not_our_worker):
     def note(self, run_id):
         seen.append((run_id, self.request.shadow, self.request.timelimit, self.request.id))
 
-    rings = [Ring(Route("commands", time_limit=80.0), number, f"job {number}") for number in range(200)]
+    rings = [Ring(Route("commands", time_limit=80.0), number, f"job {number}") for number in range(40)]
     send(connection, *rings)
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=30):
-        _until(lambda: len(seen) >= 200, seconds=120)
+        _until(lambda: len(seen) >= 40, seconds=120)
 
-    assert sorted(run_id for run_id, *_ in seen) == list(range(200))
+    assert sorted(run_id for run_id, *_ in seen) == list(range(40))
     assert {(shadow, tuple(limit)) for _, shadow, limit, _ in seen if shadow == "job 7"} == {
         ("job 7", (80.0, None))
     }
-    assert len({message_id for *_, message_id in seen}) == 200
+    assert len({message_id for *_, message_id in seen}) == 40
 
 
 def test_key_prefix_and_priority_of_redis_are_honoured(redis_url):
