@@ -7,8 +7,6 @@ at a time (`lines`); where anything about them, the app or the broker is special
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
@@ -21,24 +19,13 @@ from schedules.messages import envelope, lines, routing, sending
 from schedules.messages.envelope import Route
 from schedules.messages.lines import Ring
 from schedules.messages.outbox import Outbox
+from schedules.messages.ringing import Ringer, time_limit
 from schedules.models import Revision, Run
 from schedules.querysets import Doorbell, database_now
 from schedules.rules.definition import Definition, Kind
 from schedules.terms import Known, Terms
 
 RUN_ATTEMPT = envelope.RUN_ATTEMPT
-
-PROTOCOL = frozenset(
-    {
-        *("id", "task", "lang", "root_id", "parent_id", "group", "eta", "expires", "retries"),
-        *("argsrepr", "kwargsrepr", "timelimit", "shadow", "origin", "ignore_result"),
-        *("stamps", "stamped_headers"),
-    }
-)
-"""Headers of Celery's messages, which a schedule's own never replace."""
-
-HARD_LIMIT_MARGIN = 5
-"""Seconds after which Celery kills a child that even the end of the grace period did not stop."""
 
 UNSENDABLE = sending.UNSENDABLE
 
@@ -212,7 +199,7 @@ def _route(bell: Doorbell, of: Terms | None) -> Route | None:
     exchange = current_app.amqp.queues[queue].exchange
     if exchange is not None and exchange.type != "direct":  # Celery sends through it
         return None
-    return Route(queue, of.definition.priority, _time_limit(of.definition), is_task=True)
+    return Route(queue, of.definition.priority, time_limit(of.definition), is_task=True)
 
 
 def _send_alike(bells: Sequence[tuple[Doorbell, Route]]) -> Refused:
@@ -268,51 +255,6 @@ def _send_special(bells: Sequence[Doorbell]) -> Refused:
 def _batch(producer: Any) -> AbstractContextManager[Any]:
     """One round trip for all messages, where the transport can do that (Redis)."""
     return producer.batch() if producer.supports_batch_publish else nullcontext()
-
-
-class Ringer:
-    """Sends genuine Celery messages one by one."""
-
-    def __init__(self, producer: Any) -> None:
-        self._producer = producer
-
-    def __call__(self, bell: Doorbell, definition: Definition | None) -> None:
-        options = self._routing(bell, definition) | _hints(bell, definition)
-        if (queue := options.get("queue")) is not None:
-            routing.declare(self._producer, queue)
-            options["declare"] = []
-        envelope.send(
-            self._producer, run_id=bell.run_id, name=bell.name, message_id=str(uuid.uuid4()), **options
-        )
-
-    def _routing(self, bell: Doorbell, definition: Definition | None) -> dict[str, Any]:
-        """A Celery task goes where Celery's router would send the task itself."""
-        if bell.queue and (definition is None or not (definition.exchange or definition.routing_key)):
-            return {"queue": routing.queue_named(bell.queue)}
-        if definition is None:
-            return {}
-        return routing.options_for(definition)
-
-
-def _hints(bell: Doorbell, definition: Definition | None) -> dict[str, Any]:
-    """What Celery's own tools may want to know; the worker reads none of it."""
-    if definition is None:
-        return {}
-    given = {key: value for key, value in json.loads(definition.headers).items() if key not in PROTOCOL}
-    json.dumps(given, allow_nan=False)  # raises ValueError: RabbitMQ closes the connection over an infinity
-    headers = given | {"periodic_task_name": bell.name}
-    hints: dict[str, Any] = {"headers": headers}
-    if definition.priority is not None:
-        hints["priority"] = definition.priority
-    if (limit := _time_limit(definition)) is not None:
-        hints["time_limit"] = limit
-    return hints
-
-
-def _time_limit(definition: Definition) -> float | None:
-    if definition.timeout is None:
-        return None
-    return definition.timeout + definition.kill_grace + HARD_LIMIT_MARGIN
 
 
 def _with_definitions(bells: Sequence[Doorbell]) -> list[tuple[Doorbell, Definition]]:

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from schedules import dispatch, publish, reconcile
 from schedules.messages import outbox as outbox_module
+from schedules.messages import ringing
 from schedules.messages.outbox import Outbox
 from schedules.models import Run, Schedule
 from schedules.querysets import database_now
@@ -64,7 +65,7 @@ def test_a_task_goes_where_celery_would_send_it(broker):
     [(_, options)] = broker
     assert options["queue"].name == "tasks"
     assert (options["priority"], options["headers"]["periodic_task_name"]) == (4, "task")
-    assert options["timelimit"][0] == 60 + 10 + publish.HARD_LIMIT_MARGIN
+    assert options["timelimit"][0] == 60 + 10 + ringing.HARD_LIMIT_MARGIN
 
 
 def test_a_run_that_waits_for_its_retry_is_not_sent_early(broker):
