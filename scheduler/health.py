@@ -33,8 +33,9 @@ def report() -> dict[str, Any]:
     """`status`, and for each beat and worker its age in seconds. Raises DatabaseError."""
     now = database_now()
     since = now - REMEMBERED
-    beats = [_beat(beat, now) for beat in _latest(Beat.objects.alive().filter(seen_at__gte=since))]
-    workers = [_worker(row, now) for row in _latest(Worker.objects.alive().filter(seen_at__gte=since))]
+    beats = [_beat(beat, now) for beat in _latest(Beat.objects.unexplained().filter(seen_at__gte=since))]
+    there = _latest(Worker.objects.unexplained().filter(seen_at__gte=since))
+    workers = [_worker(row, now) for row in there]
     return {"status": _status(beats, workers), "beats": beats, "workers": workers}
 
 

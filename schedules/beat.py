@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery.beat import Scheduler as CeleryScheduler
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django_celery_beat.schedulers import ModelEntry
 
 from schedules import conf, dispatch, events, following, publish, reconcile, rescue, retention, zones
@@ -203,7 +203,7 @@ class Engine:
         for name, entry in (self.app.conf.beat_schedule or {}).items():
             try:
                 ModelEntry.from_entry(name, app=self.app, **entry)
-            except DatabaseError:
+            except (OperationalError, InterfaceError):
                 raise
             except Exception as error:
                 events.part_failed(f"beat_schedule {name!r}", error)
@@ -212,7 +212,12 @@ class Engine:
     def _beat(self) -> None:
         if not self._every("heartbeat", min(conf.current().heartbeat_seconds, 5.0)):
             return
-        parts = {part.name: part.progress_at.isoformat() for part in self.parts if part.progress_at}
+        now = database_now()  # by whose clock everybody looks at them
+        parts = {
+            part.name: (now - timedelta(seconds=part.age)).isoformat()
+            for part in self.parts
+            if part.has_progressed
+        }
         if self.row is None or not Beat.objects.beat(self.row.pk, parts):
             self.row = self._register()
             self._due_at["facts"] = time.monotonic() + facts.REFRESH_SECONDS

@@ -113,7 +113,9 @@ def _decide(claimed: Claimed, ended: Ended) -> Decision | None:
         return None
     try:
         return _judged(claimed, ended)
-    except (ArithmeticError, ValueError, TypeError) as error:
+    except AWAY:
+        raise
+    except Exception as error:
         return retry.GiveUp("policy_error", f"Not retried: the retry policy cannot be applied: {error}.")
 
 

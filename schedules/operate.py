@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
+from schedules import events
 from schedules.errors import NotPossible
 from schedules.models import Boot, Run, Schedule
 from schedules.occurrences import run_columns
@@ -101,21 +102,23 @@ def note_boot(*, host: str, boot_id: str, booted_at: datetime, queues: list[str]
             if Boot.objects.first_sight(host=host, boot_id=boot_id, queue=queue, now=now)
         ]
         rows = Schedule.objects.live().filter(cron="@reboot", enabled=True, anchor_at__lte=booted_at)
-        opened = [_boot_run(row, now) for row in rows.select_related("revision") if _starts(row, fresh, now)]
-        return len(Run.objects.open(opened))
+        found = [_boot_run(row, now) for row in rows.select_related("revision") if _starts(row, now)]
+        return len(Run.objects.open([columns for columns in found if columns and columns["queue"] in fresh]))
 
 
-def _starts(schedule: Schedule, queues: list[str], now: datetime) -> bool:
-    if schedule.revision is None or schedule.is_paused(now) or not schedule.has_own_timing:
-        return False
-    definition = Definition.from_dict(schedule.revision.definition)
-    return run_columns(schedule, definition, now)["queue"] in queues
+def _starts(schedule: Schedule, now: datetime) -> bool:
+    return schedule.revision is not None and not schedule.is_paused(now) and schedule.has_own_timing
 
 
-def _boot_run(schedule: Schedule, now: datetime) -> dict[str, Any]:
+def _boot_run(schedule: Schedule, now: datetime) -> dict[str, Any] | None:
+    """None where nobody here can read what it is to run: the others start all the same."""
     assert schedule.revision is not None
-    definition = Definition.from_dict(schedule.revision.definition)
-    columns = run_columns(schedule, definition, now) | {"trigger": Trigger.SCHEDULE}
+    try:
+        definition = Definition.from_dict(schedule.revision.definition)
+        columns = run_columns(schedule, definition, now) | {"trigger": Trigger.SCHEDULE}
+    except (LookupError, TypeError, ValueError) as error:
+        events.part_failed(f"@reboot of {schedule.name!r}", error)
+        return None
     if definition.mode == Mode.SHADOW:
         skipped = {"state": State.SKIPPED, "reason": Reason.SHADOW, "detail": SHADOW, "finished_at": now}
         return columns | skipped

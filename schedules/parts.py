@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from django.db import close_old_connections, connection
 
@@ -74,7 +74,7 @@ class Part:
         self._failures = 0
         self._progress = time.monotonic()
         self._began: float | None = None
-        self.progress_at: datetime | None = None
+        self.has_progressed = False
 
     def start(self) -> None:
         self._thread.start()
@@ -117,7 +117,7 @@ class Part:
         if self._failures:
             events.part_recovered(self.name, failures=self._failures)
             self._failures = 0
-        self._progress, self.progress_at = time.monotonic(), datetime.now(UTC)
+        self._progress, self.has_progressed = time.monotonic(), True
         return pause
 
     def _failed(self, error: Exception) -> float:

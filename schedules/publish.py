@@ -8,7 +8,7 @@ at a time (`lines`); where anything about them, the app or the broker is special
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -149,9 +149,9 @@ def _send_all(bells: Sequence[Doorbell], now: datetime | None, listen: Listen) -
         alike.setdefault((type(refusal), str(refusal)), (refusal, []))[1].append(bell)
     for refusal, some in alike.values():  # a full queue refuses a thousand
         _give_back(some, refusal, now or database_now(), _seconds_after(refusal))
-        if isinstance(refusal, routing.QueueRefused):
+        if not isinstance(refusal, lines.Returned):
             for bell in some:
-                Run.objects.explain_waiting(bell.run_id, detail=f"Not sent: {refusal}.")
+                Run.objects.explain_waiting(bell.run_id, detail=f"Not sent, and tried again later: {refusal}")
     return len(bells) - len(refused)
 
 
@@ -215,8 +215,9 @@ def _send_alike(bells: Sequence[tuple[Doorbell, Route]]) -> Refused:
             ]
             try:
                 returned = line.send(channel, rings)
-            except ValueError as error:  # kombu has changed: nothing was sent
+            except UNSENDABLE as error:  # kombu has changed, or one of them cannot be sent: one by one
                 events.part_failed("lines", error)
+                lines.forget(channel)
             except BaseException:
                 lines.forget(channel)
                 raise
@@ -260,8 +261,10 @@ def _batch(producer: Any) -> AbstractContextManager[Any]:
 def _with_definitions(bells: Sequence[Doorbell]) -> list[tuple[Doorbell, Definition]]:
     """The bells of Celery tasks, whose messages need more than their queue, with all that is to be known."""
     wanted = {bell.revision_id for bell in bells if bell.revision_id}
-    rows = Revision.objects.filter(pk__in=wanted, definition__kind=Kind.TASK.value)
-    found = {row.pk: Definition.from_dict(row.definition) for row in rows}
+    found = {}
+    for row in Revision.objects.filter(pk__in=wanted, definition__kind=Kind.TASK.value):
+        with suppress(LookupError, TypeError, ValueError):  # of another version: its worker says so
+            found[row.pk] = Definition.from_dict(row.definition)
     return [(bell, found[bell.revision_id]) for bell in bells if bell.revision_id in found]
 
 

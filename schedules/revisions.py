@@ -95,8 +95,8 @@ def definition_of(schedule: Schedule) -> Definition:
         name=schedule.name,
         kind=Kind(schedule.kind),
         task=schedule.task,
-        args=schedule.args,
-        kwargs=schedule.kwargs,
+        args=schedule.args or "[]",
+        kwargs=schedule.kwargs or "{}",
         headers=schedule.headers or "{}",
         command=schedule.command,
         stdin=schedule.stdin,
@@ -180,7 +180,9 @@ def apply(schedules: Sequence[Schedule], *, by: str, note: str = "", now: dateti
 
 def _judge(schedule: Schedule) -> tuple[Definition | None, str]:
     try:
-        return definition_of(schedule), ""
+        definition = definition_of(schedule)
+        json.dumps(definition.to_dict(), allow_nan=False)  # no database keeps an infinity in JSON
+        return definition, ""
     except BeatkeeperError as error:
         return None, str(error)
     except Exception as error:  # one bad row never stops the others, whatever somebody stored in it

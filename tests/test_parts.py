@@ -72,7 +72,7 @@ def test_a_part_goes_on_after_a_failure_and_tells_who_must_know():
     assert done.wait(60)
     part.stop(timeout=60)
     assert (len(steps), troubles) == (2, [1])
-    assert part.progress_at is not None
+    assert part.has_progressed
     assert part.age < 120
 
 
@@ -103,4 +103,4 @@ def test_a_part_that_fails_shows_no_progress():
     part.start()
     assert failed.wait(60)
     part.stop(timeout=60)
-    assert part.progress_at is None
+    assert not part.has_progressed

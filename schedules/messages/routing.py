@@ -22,15 +22,27 @@ def options_for(definition: Definition) -> dict[str, Any]:
     """`queue`, `exchange`, `routing_key` and the like: a Celery task goes where Celery would send it.
 
     A routing key without an exchange goes to the installation's topic exchange, where it has one. Raises
-    LookupError where no declared queue takes the message.
+    LookupError where no declared queue takes the message, or the application's routes fail.
     """
     wanted = _given(definition)
     arguments = json.loads(definition.args), json.loads(definition.kwargs)
-    found: dict[str, Any] = current_app.amqp.router.route(wanted, definition.task, *arguments)
+    found = routed(wanted, definition.task, *arguments)
     if exchange := found.get("exchange"):
         name = getattr(exchange, "name", exchange)
         # The queue that takes the message is declared before it is sent, and with it its exchange.
         found["queue"] = _taker(name, found.get("routing_key") or "", found.get("queue"))
+    return found
+
+
+def routed(options: dict[str, Any], name: str, *arguments: Any) -> dict[str, Any]:
+    """What Celery's router makes of `options`. Raises LookupError: `task_routes` may be any function."""
+    try:
+        found: dict[str, Any] = current_app.amqp.router.route(options, name, *arguments)
+    except LookupError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise LookupError(f'task_routes fails for the task "{name}" ({said})') from error
     return found
 
 

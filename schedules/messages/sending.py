@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 import time
 import uuid
@@ -21,18 +22,22 @@ from celery import current_app
 from kombu import Exchange, Queue
 
 from schedules import events
+from schedules.messages import routing
 from schedules.models import Run
 from schedules.querysets import Doorbell, Sent
 from schedules.rules import timing
 from schedules.rules.admission import too_late
 from schedules.rules.definition import Definition
-from schedules.rules.states import Reason
+from schedules.rules.states import Reason, State
 
 RECORDED = 50
 """Messages after which what went out is recorded: that many may go out twice where beat is killed."""
 
 RECORD_SECONDS = 1.0
 """The same by time, for a broker that is slow."""
+
+LOOK_SECONDS = 0.5
+"""How old what is known of a run may be when its message goes out."""
 
 CONFIRM_SECONDS = 5
 """How long a broker with confirms may take for one; py-amqp would wait for ever."""
@@ -54,12 +59,12 @@ def send(
 
     Raises what the broker's client raises where it is away. What went out before is recorded all the same.
     """
-    runs = Run.objects.in_bulk([bell.run_id for bell, _ in messages])
+    looked = Looked([bell for bell, _ in messages])
     sender = Sender(producer.connection)
     refused: list[tuple[Doorbell, Exception]] = []
     try:
         for bell, definition in messages:
-            run = runs.get(bell.run_id)
+            run = looked.at(bell)
             if run is None or _is_too_late(run, definition, now):
                 continue
             try:
@@ -72,9 +77,27 @@ def send(
             sender.record_some()
     finally:
         refused += sender.close()
-    for bell, refusal in refused:
-        Run.objects.explain_waiting(bell.run_id, detail=f"Not sent, and tried again later: {refusal}")
     return refused
+
+
+class Looked:
+    """The runs of bells, read anew before one that waited while the broker took its time for others."""
+
+    def __init__(self, bells: Sequence[Doorbell]) -> None:
+        self._left = list(bells)
+        self._runs: dict[int, Run] = {}
+        self._read_at = -math.inf
+
+    def at(self, bell: Doorbell) -> Run | None:
+        """Its run; None where that was cancelled, or rung for by another beat, since the bell was made."""
+        if time.monotonic() - self._read_at > LOOK_SECONDS:
+            self._runs = Run.objects.in_bulk([other.run_id for other in self._left])
+            self._read_at = time.monotonic()
+        self._left.remove(bell)
+        run = self._runs.get(bell.run_id)
+        if run is None or run.state != State.QUEUED or run.dispatches != bell.dispatches:
+            return None
+        return run
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -198,7 +221,7 @@ class _Router:
         if isinstance(queue, str) and queue not in self._amqp.queues:
             theirs = Queue(queue, Exchange(queue, type="direct"), routing_key=queue)
             options = options | {"queue": theirs, "declare": []}
-        found: dict[str, Any] = self._amqp.router.route(options, *task)
+        found = routing.routed(options, *task)
         exchange, key = found.get("exchange"), found.get("routing_key")
         if exchange and key:
             found["declare"] = []

@@ -41,6 +41,14 @@ class ProcessQuerySet(models.QuerySet[_P]):
 
 
 class WorkerQuerySet(ProcessQuerySet["Worker"]):
+    def stop_replaced(self, *, since: datetime, silent: datetime) -> int:
+        """But for children of a pool that goes on: a new one says nothing of another, which may hang."""
+        siblings = self.model._default_manager.filter(
+            host=OuterRef("host"), parent_pid=OuterRef("parent_pid")
+        )
+        lives_on = siblings.filter(started_at__lte=OuterRef("seen_at"), stopped_at=None, seen_at__gte=silent)
+        return ProcessQuerySet.stop_replaced(self.exclude(Exists(lives_on)), since=since, silent=silent)
+
     def beat(self, pk: int) -> bool:
         """A heartbeat; it takes back a verdict of others. False: the row is gone, and has to be made anew."""
         seq = F("heartbeat_seq") + 1

@@ -78,7 +78,7 @@ class RetryPolicy:
         rules = tuple(
             Rule(
                 condition=Condition(rule["condition"]),
-                value=rule.get("value", ""),
+                value=str(rule.get("value", "")),  # 75 as well as "75"
                 verdict=Verdict(rule["verdict"]),
             )
             for rule in values.get("rules", ())

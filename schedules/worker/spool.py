@@ -14,6 +14,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -69,6 +70,8 @@ class Kept:
         """Left for another worker, or for this one started again."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile shares the lock
             os.close(descriptor)
 
     def set_aside(self, error: Exception) -> None:

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -199,17 +200,22 @@ class Captured:
     """What one thread logs and prints, the last OUTPUT_LIMIT characters of it."""
 
     def __init__(self) -> None:
-        self.pieces: list[Piece] = []
+        self.pieces: deque[Piece] = deque()
         self.size = self.dropped = 0
 
     def keep(self, stream: str, text: str) -> None:
         text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
         self.pieces.append((stream, text))
         self.size += len(text)
-        while self.size > OUTPUT_LIMIT and len(self.pieces) > 1:
-            _, gone = self.pieces.pop(0)
+        while (excess := self.size - OUTPUT_LIMIT) > 0:
+            first, oldest = self.pieces[0]
+            gone = oldest[:excess]
             self.size -= len(gone)
             self.dropped += len(gone.encode())
+            if len(gone) < len(oldest):
+                self.pieces[0] = (first, oldest[excess:])
+            else:
+                self.pieces.popleft()
 
     def added_to(self, ended: Ended) -> Ended:
         seen = sum(len(text.encode()) for _, text in self.pieces) + self.dropped
@@ -224,7 +230,10 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread == self.thread_id and record.name != "beatkeeper":
-            self.captured.keep("stderr", self.format(record) + "\n")
+            try:
+                self.captured.keep("stderr", self.format(record) + "\n")
+            except Exception:  # as every handler of `logging`: a bad call of a logger fails no task
+                self.handleError(record)
 
 
 class _Stream(io.TextIOBase):

@@ -201,6 +201,17 @@ def test_boot_schedules_start_once_per_boot_and_only_those_older_than_it():
     assert Run.objects.count() == 2
 
 
+def test_a_boot_schedule_that_nobody_can_read_stops_no_other():
+    good, bad = make_schedule("good", cron="@reboot"), make_schedule("bad", cron="@reboot")
+    later_version = bad.revision.definition | {"overlap": "replace"}
+    Revision.objects.filter(pk=bad.revision_id).update(definition=later_version)
+    later = good.anchor_at + timedelta(hours=1)
+
+    assert operate.note_boot(host="h", boot_id="b", booted_at=later, queues=["commands"]) == 1
+
+    assert Run.objects.get().schedule == good
+
+
 def test_boot_schedules_of_another_queue_wait_for_a_worker_that_serves_it():
     schedule = make_schedule(cron="@reboot")
     later = schedule.anchor_at + timedelta(hours=1)

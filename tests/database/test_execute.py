@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from datetime import timedelta
@@ -16,7 +17,7 @@ from schedules import execute, finishing, operate
 from schedules.models import Attempt, Revision, Run, Worker
 from schedules.querysets import database_now
 from schedules.rules.states import Outcome
-from schedules.worker import patterns, process
+from schedules.worker import patterns, process, task_calls
 from schedules.worker.work import Ended
 from tests.factories import make_policy, make_run, make_schedule, make_task_schedule
 from tests.system.cluster import wait_for
@@ -216,6 +217,35 @@ def fail(self, kind):
     raise {"ignore": Ignore(), "reject": Reject("no"), "os": ConnectionError("no route")}[kind]
 
 
+@shared_task(name="tests.log")
+def log(message, *args):
+    logging.getLogger("tests").warning(message, *args)
+
+
+@shared_task(name="tests.print")
+def print_long(characters):
+    print("begin" + "x" * characters + "end")
+
+
+def test_a_bad_call_of_a_logger_fails_no_task(monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # or pytest's own handler complains
+    run = executed(make_run(make_task_schedule(task="tests.log", args='["%d orders", "three"]')))
+    assert run.state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("task", "args"),
+    [("tests.print", [task_calls.OUTPUT_LIMIT]), ("tests.log", ["y" * task_calls.OUTPUT_LIMIT + "end"])],
+)
+def test_of_what_a_task_says_at_once_the_end_is_kept(task, args):
+    attempt = last_attempt(executed(make_run(make_task_schedule(task=task, args=json.dumps(args)))))
+    text = attempt.output.text
+    assert text.endswith("end\n")
+    assert len(text) >= task_calls.OUTPUT_LIMIT
+    assert "begin" not in text
+    assert 0 < attempt.output.bytes_dropped < 100
+
+
 def test_a_task_is_called_with_its_arguments_and_what_it_says_is_kept():
     run = executed(make_run(make_task_schedule(task="tests.add", args="[1]", kwargs='{"y": 2}')))
     attempt = last_attempt(run)
@@ -330,13 +360,25 @@ def test_a_process_gives_up_runs_that_it_does_not_know_but_not_those_it_holds(mo
     assert disowned == [lost.pk]
 
 
-def test_a_policy_that_cannot_be_applied_does_not_lose_the_result():
-    run = make_run(make_schedule(command="exit 3", retry_policy=make_policy()))
+@pytest.mark.parametrize("change", [{"initial_interval": "often"}, {"delays": [None]}, {"max_attempts": "3"}])
+def test_a_policy_that_cannot_be_applied_does_not_lose_the_result(change):
+    run = make_run(make_schedule(command="exit 3", retry_policy=make_policy(delays=[])))
     definition = run.revision.definition
-    definition["retry"]["rules"] = [{"condition": "exit_code", "value": "many", "verdict": "retry"}]
+    definition["retry"] |= change
     Revision.objects.filter(pk=run.revision_id).update(definition=definition)
     run = executed(run)
     assert (run.state, last_attempt(run).decision_rule) == ("failed", "policy_error")
+
+
+def test_a_rule_may_have_a_number_for_its_value():
+    """As somebody writes it in Python or in a fixture, where no form looks at it."""
+    rules = [
+        {"condition": "exit_code", "value": 75, "verdict": "retry"},
+        {"condition": "any", "verdict": "give_up"},
+    ]
+    policy = make_policy(rules=rules)
+    policy.clean()
+    assert executed(make_run(make_schedule(command="exit 75", retry_policy=policy))).state == "pending"
 
 
 def test_a_pattern_that_never_ends_is_given_up(monkeypatch):

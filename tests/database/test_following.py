@@ -222,7 +222,7 @@ def listening(monkeypatch):
 @pytest.mark.django_db(transaction=True)
 def test_the_first_message_goes_out_once_somebody_listens_for_its_end(listening, monkeypatch):
     """A worker elsewhere may be done before; what it then said was lost, and the run stayed `sent`."""
-    wait_for(lambda: listening.follow.progress_at, "the follower has found nothing to follow")
+    wait_for(lambda: listening.follow.has_progressed, "the follower has found nothing to follow")
     assert listening.follower._consumer is None
     listening.follower._looker._look_at = math.inf  # the next look is far away
     make_run(make_message_schedule())

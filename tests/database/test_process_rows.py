@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from celery import current_app
 
+from schedules import beat
 from schedules.beat import Engine
 from schedules.models import Beat, Worker
 from schedules.querysets import database_now
@@ -88,6 +89,38 @@ def test_a_worker_that_was_killed_and_started_again_is_not_missing_once_its_runs
 
     assert stopped(idle)
     assert not stopped(killed)  # who stopped has no runs: their loss is not decided by the database's clock
+
+
+def test_a_child_that_hangs_is_not_replaced_by_another_of_its_pool():
+    """Children of one pool have one name, and come and go (`worker_max_tasks_per_child`)."""
+    now = database_now()
+    long_ago = now - timedelta(hours=1)
+    hung = make_worker(parent_pid=1, started_at=long_ago, seen_at=now - timedelta(minutes=5))
+    sibling = make_worker(parent_pid=1, started_at=long_ago)
+    make_worker(parent_pid=1)
+
+    started_again()
+    assert not stopped(hung)
+
+    # The whole pool was killed, and its parent started again under the same number, as in a container.
+    Worker.objects.filter(pk=sibling.pk).update(seen_at=now - timedelta(minutes=5))
+    started_again()
+    assert stopped(hung)
+
+
+def test_what_beat_says_of_its_parts_goes_by_the_clock_of_the_database(monkeypatch):
+    """As everybody looks at it; its host's clock may be off."""
+    theirs = database_now() + timedelta(minutes=5)
+    monkeypatch.setattr(beat, "database_now", lambda: theirs)
+    engine = Engine(current_app)
+    engine.dispatch.has_progressed = True
+    for _ in range(2):
+        engine._due_at.clear()
+        engine._beat()
+
+    told = datetime.fromisoformat(Beat.objects.get(pk=engine.row.pk).parts["dispatch"])
+
+    assert abs(theirs - told) < timedelta(minutes=1)
 
 
 def test_a_worker_that_is_taken_for_dead_says_when_it_was_last_heard_of():

@@ -15,7 +15,7 @@ from schedules import dispatch, publish, reconcile
 from schedules.messages import outbox as outbox_module
 from schedules.messages import ringing
 from schedules.messages.outbox import Outbox
-from schedules.models import Run, Schedule
+from schedules.models import Revision, Run, Schedule
 from schedules.querysets import database_now
 from tests.factories import claimed, due, make_run, make_schedule, make_task_schedule
 
@@ -122,6 +122,39 @@ def test_a_run_whose_own_message_is_refused_does_not_stop_the_others(broker):
     first.refresh_from_db(), second.refresh_from_db()
     assert (first.state, second.state) == ("pending", "queued")
     assert first.available_at > database_now() + timedelta(seconds=60)
+
+
+def test_a_definition_that_nobody_here_can_read_stops_no_other_message(broker):
+    """Its worker, perhaps of a later version, says what is wrong with it, if anything is."""
+    unreadable = make_run(make_task_schedule("later", task="a.b"))
+    definition = unreadable.revision.definition | {"overlap": "replace"}
+    Revision.objects.filter(pk=unreadable.revision_id).update(definition=definition, digest="0" * 64)
+    others = [make_run(make_task_schedule(f"{n}", task="a.b", headers='{"x": "y"}')) for n in range(2)]
+
+    assert publish.publish_due(database_now()) == 3
+
+    assert {run_id for run_id, _ in broker} == {unreadable.pk, *(run.pk for run in others)}
+
+
+@pytest.mark.parametrize("delivery", [{"queue": ""}, {"delivery": "message", "queue": "shop"}])
+def test_an_application_whose_routes_fail_for_one_task_keeps_the_others_waiting_no_longer(
+    broker, monkeypatch, delivery
+):
+    def route(name, *_, **__):
+        if name == "shop.bad":
+            raise AttributeError("no tenant")
+
+    monkeypatch.setattr(current_app.amqp.router, "routes", [route])
+    monkeypatch.setitem(current_app.conf, "task_routes", [route])
+    bad = make_run(make_task_schedule("bad", task="shop.bad", **delivery))
+    good = make_run(make_task_schedule("good", task="shop.good"))
+
+    assert publish.publish_due(database_now()) == 1
+
+    assert [run_id for run_id, _ in broker] == [good.pk]
+    bad.refresh_from_db()
+    assert bad.state == "pending"
+    assert 'task_routes fails for the task "shop.bad" (AttributeError: no tenant)' in bad.detail
 
 
 def test_the_oldest_go_first_and_no_more_than_asked_for(broker):

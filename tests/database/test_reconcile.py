@@ -151,6 +151,24 @@ def test_an_unusable_row_says_why_and_does_not_stop_the_others():
     assert "args is not a JSON list" in bad.timing_error
 
 
+def test_a_number_that_no_database_keeps_sets_its_row_aside_alone():
+    bad, good = make_schedule("bad"), make_schedule("good")
+    Schedule.objects.filter(pk=bad.pk).update(timeout=float("inf"))
+    Schedule.objects.filter(pk=good.pk).update(command="echo changed")
+    reconcile.reconcile()
+    bad, good = Schedule.objects.get(pk=bad.pk), Schedule.objects.get(pk=good.pk)
+    assert bad.next_run_at is None
+    assert "not JSON compliant" in bad.timing_error
+    assert good.revision.definition["command"] == "echo changed"
+
+
+def test_empty_arguments_are_none_as_they_are_to_django_celery_beat():
+    make_periodic(args="", kwargs="")
+    reconcile.reconcile()
+    definition = Schedule.objects.get().revision.definition
+    assert (definition["args"], definition["kwargs"]) == ("[]", "{}")
+
+
 def test_a_repaired_row_works_again():
     make_periodic("bad", args="not json")
     reconcile.reconcile()
@@ -192,6 +210,7 @@ def test_entries_of_the_celery_configuration_become_schedules(monkeypatch):
     entries = {
         "from-code": {"task": "reports.daily", "schedule": crontab(minute="30"), "args": (1,)},
         "broken": {"task": "reports.daily"},
+        "long" * 100: {"task": "reports.daily", "schedule": 60.0},  # an error on PostgreSQL
         "each-minute": {"task": "reports.daily", "schedule": 60.0},
     }
     monkeypatch.setitem(current_app.conf, "beat_schedule", entries)
@@ -201,9 +220,9 @@ def test_entries_of_the_celery_configuration_become_schedules(monkeypatch):
         reconcile.reconcile()
 
     found = {schedule.name: schedule for schedule in Schedule.objects.select_related("revision")}
-    assert set(found) == {"from-code", "each-minute"}
+    assert set(found) - {"long" * 100} == {"from-code", "each-minute"}
     assert found["from-code"].next_run_at.minute == 30
-    assert {schedule.revision.number for schedule in found.values()} == {1}
+    assert {found[name].revision.number for name in ("from-code", "each-minute")} == {1}
 
 
 def test_an_adopted_row_runs():

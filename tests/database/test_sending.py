@@ -12,12 +12,13 @@ from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 from kombu.exceptions import OperationalError
 
-from schedules import operate, publish
+from schedules import dispatch, operate, publish
 from schedules.errors import InvalidSchedule
 from schedules.messages import sending
+from schedules.messages.outbox import Outbox
 from schedules.models import Attempt, Run, Schedule
 from schedules.querysets import Doorbell, Sent, database_now
-from tests.factories import make_policy, make_run, make_task_schedule
+from tests.factories import due, last_minute, make_policy, make_run, make_task_schedule
 
 pytestmark = pytest.mark.django_db
 
@@ -196,6 +197,69 @@ def test_a_run_that_was_cancelled_while_its_message_went_out_stays_cancelled(bro
 
     assert isinstance(bell, Doorbell)
     assert not Attempt.objects.exists()
+
+
+@pytest.fixture
+def opened():
+    """An outbox with the runs of two schedules that are due: bells that wait to be rung."""
+    for name in ("one", "two"):
+        due(make_message_schedule(name), last_minute())
+    outbox = Outbox(10)
+    outbox.open()
+    dispatch.dispatch_due(last_minute() + timedelta(seconds=1), outbox=outbox)
+    assert len(outbox) == 2
+    return outbox
+
+
+def overdue() -> datetime:
+    waiting = Run.objects.exclude(redispatch_at=None).latest("redispatch_at")
+    assert waiting.redispatch_at is not None
+    return waiting.redispatch_at + timedelta(seconds=1)
+
+
+def test_a_message_that_another_beat_has_sent_meanwhile_is_not_sent_again(broker, opened):
+    """This beat hung in its broker for longer than a doorbell may take."""
+    assert publish.publish_due(overdue()) == 2
+
+    publish.publish_opened(opened)
+
+    assert len(broker) == 2
+    assert Attempt.objects.count() == 2
+
+
+def test_a_beat_whose_first_messages_took_long_does_not_send_the_rest_twice(broker, opened):
+    publish.publish_opened(opened, limit=1)
+    publish.publish_due(overdue(), outbox=opened)
+    publish.publish_opened(opened)
+
+    assert len(broker) == 2
+
+
+def test_a_run_that_is_cancelled_before_its_message_goes_out_is_not_sent(broker, opened):
+    run = Run.objects.get(name="one")
+    operate.cancel(run, by="me")
+
+    publish.publish_opened(opened)
+
+    assert len(broker) == 1
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+
+
+def test_runs_are_read_anew_while_the_broker_is_slow(broker, opened, monkeypatch):
+    """The second is cancelled while the first goes out."""
+    monkeypatch.setattr(sending, "LOOK_SECONDS", -1)
+    sends = current_app.amqp.send_task_message
+
+    def slowly(*args, **options):
+        sends(*args, **options)
+        for run in Run.objects.filter(state="queued", name="two"):
+            operate.cancel(run, by="me")
+
+    monkeypatch.setattr(current_app.amqp, "send_task_message", slowly)
+    publish.publish_opened(opened)
+
+    assert len(broker) == 1
 
 
 def test_a_run_that_was_sent_may_be_sent_again_by_hand(broker):

@@ -59,6 +59,14 @@ def test_a_worker_that_has_gone_silent_is_named(client: Client) -> None:
     assert status(client) == (503, "stale: tasks@vm")
 
 
+def test_a_worker_that_beat_has_taken_for_dead_is_still_missed(client: Client) -> None:
+    seen(Beat, "beat@vm")
+    seen(Worker, "commands@vm")
+    seen(Worker, "tasks@vm", ago=300, stopped_at=database_now())
+
+    assert status(client) == (503, "stale: tasks@vm")
+
+
 def test_a_beat_one_of_whose_parts_hangs_is_not_well(client: Client) -> None:
     long_ago = database_now() - timedelta(minutes=10)
     seen(Beat, "beat@vm", parts={"dispatch": long_ago.isoformat()})
@@ -78,7 +86,7 @@ def test_a_process_that_was_started_again_counts_by_its_new_row(client: Client) 
 def test_a_process_that_stopped_in_order_or_long_ago_is_not_missed(client: Client) -> None:
     seen(Beat, "beat@vm")
     seen(Worker, "commands@vm")
-    seen(Worker, "stopped@vm", ago=300, stopped_at=database_now())
+    seen(Worker, "stopped@vm", ago=300, stopped_at=database_now() - timedelta(seconds=301))
     seen(Worker, "forgotten@vm", ago=7200)
 
     assert status(client) == (200, "ok")

@@ -11,9 +11,10 @@ import redis
 from amqp.exceptions import RecoverableConnectionError
 from celery import Celery, current_app, signals
 from celery.contrib.testing.worker import start_worker
+from django_celery_beat.models import PeriodicTask
 from kombu import Connection, Producer, Queue
 
-from schedules import publish, tasks
+from schedules import publish, reconcile, tasks
 from schedules.messages import envelope, lines
 from schedules.messages.envelope import Route
 from schedules.messages.lines import Ring
@@ -238,6 +239,20 @@ def test_commands_and_tasks_are_published_in_one_go(published):
     assert (tasks["b"].rest[0]["priority"], tasks["b"].headers["timelimit"]) == (3, [25, None])
     assert tasks["c"].headers["colour"] == "blue"
     assert set(Run.objects.values_list("state", flat=True)) == {"queued"}
+
+
+@pytest.mark.django_db
+def test_a_priority_that_no_message_can_have_is_the_problem_of_its_run_alone(published):
+    """A form refuses it; a row of django-celery-beat may have it all the same."""
+    odd = make_task_schedule("odd", task="x.y")
+    PeriodicTask.objects.filter(pk=odd.pk).update(priority=1000)
+    reconcile.reconcile()
+    make_run(odd), make_run(make_schedule("plain"))
+
+    publish.publish_due(database_now())
+
+    assert len(received(published, "commands")) == 1
+    assert Run.objects.get(name="plain").state == "queued"
 
 
 @pytest.mark.django_db

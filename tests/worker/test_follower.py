@@ -27,7 +27,7 @@ def engine(request, monkeypatch):
     monkeypatch.setattr(following, "PATIENT_SECONDS", 60)
     engine = beat.Engine(current_app)
     engine.follow.start()
-    wait_for(lambda: engine.follow.progress_at, "it has found nothing to follow")
+    wait_for(lambda: engine.follow.has_progressed, "it has found nothing to follow")
     engine.follower._looker._look_at = math.inf  # the next look is far away
     yield engine
     engine.follow.stop(timeout=30)

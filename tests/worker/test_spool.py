@@ -53,6 +53,25 @@ def found(limit=100):
     return read
 
 
+def test_a_child_that_was_forked_meanwhile_keeps_no_file_locked(directory):
+    """The parent of a prefork worker looks into the spool, and replaces its children."""
+    left(a_result())
+    [kept] = spool.left_behind(limit=1)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)  # until the test is over
+        os._exit(0)
+    try:
+        kept.release()
+        assert len(found()) == 1
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+        os.close(reading)
+
+
 def test_a_result_comes_back_as_it_was(directory):
     result = a_result()
     left(result)
