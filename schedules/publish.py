@@ -92,7 +92,8 @@ def give_back(outbox: Outbox) -> None:
 def _missing(now: datetime) -> dict[str, int]:
     """How many messages the broker may have lost, of queues whose length it tells and that are overdue.
 
-    A backlog is no loss: while a queue holds as many messages as runs wait for theirs, none is sent again.
+    A backlog is no loss: while a queue holds as many messages as runs wait for theirs, none is sent again,
+    but for the probes of the outbox.
     """
     overdue = [queue for queue in Run.objects.overdue(now) if queue]
     if not overdue:

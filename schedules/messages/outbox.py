@@ -18,6 +18,11 @@ COUNT_SECONDS = 1.0
 """Counting what is outstanding reads every queued run; in between, this process counts its own."""
 
 
+PROBES, PROBE_SECONDS = 50, 60.0
+"""So many overdue messages of a queue are sent again in that time whatever its length says: what waits there
+may be of other applications, or a second copy, while ours are lost. One that was not lost costs a claim."""
+
+
 class Outbox:
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -28,6 +33,7 @@ class Outbox:
         self._counted_at: float | None = None
         self._missing: dict[str, int] = {}
         self._missing_at: float | None = None
+        self._probe_at: dict[str, float] = {}
 
     @property
     def has_room(self) -> bool:
@@ -75,8 +81,19 @@ class Outbox:
     def missing(self, ask: Callable[[], Mapping[str, int]]) -> dict[str, int]:
         """How many messages the broker may have lost, by queue; asked anew where the last answer is old."""
         if _is_old(self._missing_at):
-            self._missing, self._missing_at = dict(ask()), time.monotonic()
+            self._missing, self._missing_at = self._with_probes(ask()), time.monotonic()
         return self._missing
+
+    def _with_probes(self, missing: Mapping[str, int]) -> dict[str, int]:
+        """Some runs of a queue that stays overdue are rung again from time to time, however long it is."""
+        now = time.monotonic()
+        self._probe_at = {queue: self._probe_at.get(queue, now + PROBE_SECONDS) for queue in missing}
+        found = dict(missing)
+        for queue, due in self._probe_at.items():
+            if now >= due:
+                self._probe_at[queue] = now + PROBE_SECONDS
+                found[queue] = max(found[queue], PROBES)
+        return found
 
     def rang_again(self, bells: Sequence[Doorbell]) -> None:
         for bell in bells:

@@ -16,8 +16,10 @@ from kombu import Connection, Producer, Queue
 
 from schedules import publish, reconcile, tasks
 from schedules.messages import envelope, lines
+from schedules.messages import outbox as outbox_module
 from schedules.messages.envelope import Route
 from schedules.messages.lines import Ring
+from schedules.messages.outbox import Outbox
 from schedules.models import Run
 from schedules.querysets import database_now
 from tests.factories import make_run, make_schedule, make_task_schedule
@@ -239,6 +241,29 @@ def test_commands_and_tasks_are_published_in_one_go(published):
     assert (tasks["b"].rest[0]["priority"], tasks["b"].headers["timelimit"]) == (3, [25, None])
     assert tasks["c"].headers["colour"] == "blue"
     assert set(Run.objects.values_list("state", flat=True)) == {"queued"}
+
+
+@pytest.mark.django_db
+def test_a_message_that_is_lost_behind_those_of_other_applications_is_sent_again(published, monkeypatch):
+    """The length of a shared queue says nothing of ours, so a few are rung again each minute all the same."""
+    clock = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(outbox_module, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    outbox = Outbox(0)
+    make_run(make_schedule("ours"))
+    now = database_now()
+    assert publish.publish_due(now, outbox=outbox) == 1
+    Run.objects.update(redispatch_at=now)
+    published.default_channel.basic_get("commands", no_ack=True)  # lost
+    with Producer(published) as another:
+        another.publish({}, routing_key="commands")
+
+    sent = []
+    for seconds in (2, 30, 29, 2, 30):
+        clock.seconds += seconds
+        sent.append(publish.publish_due(now, outbox=outbox))
+        Run.objects.update(redispatch_at=now)
+
+    assert sent == [0, 0, 0, 1, 0]
 
 
 @pytest.mark.django_db
