@@ -33,6 +33,9 @@ PRUNE_SECONDS, PRUNE_STEP_SECONDS = 600.0, 5.0
 ZONES_SECONDS = 86_400.0
 """An upgrade of the time zone data needs a restart to be seen; this is for the one that failed."""
 
+RESTS, LONGEST_REST = 100, 900.0
+"""Between two comparisons with django-celery-beat's tables: times as long as the last one took; seconds."""
+
 LOOK_SECONDS = 0.9
 """Between two looks for what is due: with the work itself, an edit is honoured within a second."""
 
@@ -167,14 +170,22 @@ class Engine:
         if not self._installed:
             self._install_entries()
         announced = self.reconciler.is_announced()
-        if announced or self._every("reconcile", conf.current().reconcile_seconds):
-            reconcile.reconcile()
+        if announced or time.monotonic() >= self._due_at.get("reconcile", 0.0):
+            self._reconcile()
             self.dispatch.wake()
         if self._is_time_to_prune():
             self._prune()
         if self._rezoning or self._every("zones", ZONES_SECONDS):
             self._rezoning = self.recomputer.step()
         return LONGEST_PAUSE
+
+    def _reconcile(self) -> None:
+        """The more seldom the longer it takes: it looks at every schedule, and idling is to cost little."""
+        usual, began = conf.current().reconcile_seconds, time.monotonic()
+        self._due_at["reconcile"] = began + usual  # where it fails, the other work of this part goes on
+        reconcile.reconcile()
+        ended = time.monotonic()
+        self._due_at["reconcile"] = ended + max(usual, min((ended - began) * RESTS, LONGEST_REST))
 
     def _every(self, what: str, seconds: float) -> bool:
         due = time.monotonic() >= self._due_at.get(what, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from celery import current_app
@@ -223,6 +224,26 @@ def test_entries_of_the_celery_configuration_become_schedules(monkeypatch):
     assert set(found) - {"long" * 100} == {"from-code", "each-minute"}
     assert found["from-code"].next_run_at.minute == 30
     assert {found[name].revision.number for name in ("from-code", "each-minute")} == {1}
+
+
+@pytest.mark.parametrize(("took", "rest"), [(0.1, 180), (3, 300), (60, 900)])
+def test_a_comparison_that_takes_long_is_made_more_seldom(monkeypatch, took, rest):
+    clock = SimpleNamespace(seconds=1000.0)
+    compared = []
+
+    def compare():
+        clock.seconds += took
+        compared.append(clock.seconds)
+
+    monkeypatch.setattr(beat, "time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    monkeypatch.setattr(reconcile, "reconcile", compare)
+    engine = beat.Engine(current_app)
+    monkeypatch.setattr(engine.reconciler, "is_announced", lambda: False)
+    for seconds in (0, rest - 1, 2):
+        clock.seconds += seconds
+        engine._upkeep()
+
+    assert len(compared) == 2
 
 
 def test_an_adopted_row_runs():
