@@ -10,6 +10,11 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from schedules import zone_data
+from schedules.models import Worker
+from tests.commands.findings import FACTS, make_beat
+from tests.factories import make_worker
+
 Call = Callable[..., SimpleNamespace]
 
 
@@ -41,3 +46,12 @@ def crontab(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def good_fleet(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    """One beat and one worker of commands and tasks, which both say that they are well."""
+    monkeypatch.setattr(zone_data, "version", lambda: FACTS["tzdata"])
+    monkeypatch.setattr(zone_data, "PACKAGE", FACTS["tzdata"])
+    make_beat()
+    return make_worker(queues="commands,tasks", facts=FACTS, account="jobs")
