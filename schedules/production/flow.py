@@ -15,7 +15,7 @@ from django.core import checks
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from schedules.production import broker, database, fleet, runs
+from schedules.production import broker, database, fleet, runs, waiting
 from schedules.production import settings as production_settings
 from schedules.production.broker import Fleet
 from schedules.querysets import database_now
@@ -34,6 +34,7 @@ def look() -> list[Finding]:
         snapshot = fleet.Snapshot(database_now())
         asked = snapshot.fleet()
         found += _guarded("fleet", partial(fleet.look, snapshot))
+        found += _guarded("runs", partial(waiting.look, snapshot))
         found += _guarded("runs", partial(runs.look, snapshot.now))
     return found + _in_time("broker", partial(broker.look, asked), seconds=BROKER_SECONDS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
+from typing import Any
 
 from schedules import conf
 from schedules.messages import routing
@@ -12,11 +13,12 @@ from schedules.rules.definition import Definition, Delivery, Kind, Mode
 from schedules.rules.production import MANAGE, Finding, error, ok, some, warning
 
 START_WORKER = "celery -A scheduler worker -Q {queue}"
+LOOKED_AT = 1000
 
 
 def look(workers: Iterable[Worker]) -> Iterator[Finding]:
     """Schedules whose runs would wait for ever: no worker serves their queue, or no queue takes them."""
-    served = {queue.strip() for row in workers for queue in row.queues.split(",")} - {""}
+    served = {queue for row in workers for queue in served_by(row)}
     unread: dict[str, list[str]] = {}
     unroutable: dict[str, list[str]] = {}
     shut_out: list[str] = []
@@ -44,8 +46,25 @@ def look(workers: Iterable[Worker]) -> Iterator[Finding]:
         )
 
 
-def _live() -> Iterator[tuple[str, Definition]]:
-    rows = Schedule.objects.live().filter(enabled=True, mode=Mode.LIVE.value, revision__isnull=False)
+def served_by(worker: Worker) -> set[str]:
+    return {queue.strip() for queue in worker.queues.split(",")} - {""}
+
+
+def are_wanted(names: Iterable[str], *, by: Iterable[int]) -> bool:
+    """Whether one of the schedules with these ids is live and goes there: then `look` speaks of the queue."""
+    few = sorted(by)[:LOOKED_AT]
+    return any(_goes_to(definition).intersection(names) for _, definition in _live(pk__in=few))
+
+
+def _goes_to(definition: Definition) -> set[str]:
+    try:
+        return set(routing.queues_of(definition))
+    except (LookupError, ValueError, TypeError):
+        return set()
+
+
+def _live(**only: Any) -> Iterator[tuple[str, Definition]]:
+    rows = Schedule.objects.live().filter(enabled=True, mode=Mode.LIVE.value, revision__isnull=False, **only)
     for name, stored in rows.values_list("name", "revision__definition").iterator(chunk_size=2000):
         try:
             yield name, Definition.from_dict(stored)
