@@ -10,7 +10,7 @@ from schedules.production import fleet as production_fleet
 from schedules.production import runs as production_runs
 from schedules.production import settings as production_settings
 from schedules.querysets import database_now
-from schedules.rules.production import Finding
+from schedules.rules.production import Finding, Level
 
 ROOT = Path(__file__).parent.parent.parent
 FACTS = {"tzdata": "2026f", "python": "3.12.1", "celery": "5.7.0", "beatkeeper": "0.1.0", "skew": 0.1}
@@ -24,6 +24,10 @@ def make_beat(name="celerybeat@a", **columns):
 
 def by_code(found: Iterable[Finding]) -> dict[str, Finding]:
     return {each.code: each for each in found}
+
+
+def levels(found: Iterable[Finding]) -> dict[str, Level]:
+    return {each.code: each.level for each in found}
 
 
 def fleet() -> dict[str, Finding]:
