@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import NoPermissionError
 
 from schedules.production import broker
+from schedules.rules.production import Level
 
 
 def client(password=None, **config):
@@ -36,7 +37,9 @@ def client(password=None, **config):
     ],
 )
 def test_an_open_server_is_an_error(given, codes):
-    assert [each.code for each in broker._doors(client(**given))] == codes
+    found = list(broker._doors(client(**given)))
+    assert [each.code for each in found] == codes
+    assert {each.level for each in found} <= {Level.ERROR}
 
 
 def test_a_real_server_answers_the_question(redis_url):
