@@ -30,6 +30,16 @@ def levels(found: Iterable[Finding]) -> dict[str, Level]:
     return {each.code: each.level for each in found}
 
 
+def error_in(found: dict[str, Finding], code: str) -> Finding:
+    assert found[code].level == Level.ERROR
+    return found[code]
+
+
+def warning_in(found: dict[str, Finding], code: str) -> Finding:
+    assert found[code].level == Level.WARNING
+    return found[code]
+
+
 def fleet() -> dict[str, Finding]:
     return by_code(production_fleet.look(production_fleet.Snapshot(database_now())))
 

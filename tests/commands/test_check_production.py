@@ -10,16 +10,19 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+from django.core import checks
 from django.core.management import call_command
+from django.db import DatabaseError
 
 from schedules.management.production_text import shape, text
 from schedules.models import Schedule
 from schedules.production import flow as production
 from schedules.production import settings as production_settings
 from schedules.rules.production import Level, error, ok, span, version_of, warning
-from tests.commands.findings import ROOT, fleet, runs
+from tests.commands.findings import ROOT, fleet, levels, runs
 from tests.factories import make_schedule
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +54,33 @@ def test_no_complaint_anywhere_is_made_without_a_command():
     assert len(calls) > 50
     without = [call.lineno for call in calls if "run" not in {keyword.arg for keyword in call.keywords}]
     assert without == []
+
+
+def _codes(path):
+    """Patterns of the codes of findings in a module: a part that is worked out stands for one word."""
+    for call in ast.walk(ast.parse(path.read_text())):
+        makes = isinstance(call, ast.Call) and getattr(call.func, "id", "") in (
+            "ok",
+            "error",
+            "warning",
+            "make",
+        )
+        if makes and isinstance(call.args[0], ast.Constant):
+            yield re.escape(call.args[0].value)
+        elif makes and isinstance(call.args[0], ast.JoinedStr):
+            parts = call.args[0].values
+            yield "".join(
+                re.escape(each.value) if isinstance(each, ast.Constant) else "[a-z_]+" for each in parts
+            )
+
+
+def test_no_finding_is_without_a_test():
+    """Its code has to be named by one. Which of its levels is due when is for that test to say."""
+    modules = (ROOT / "schedules" / "production").glob("*.py")
+    codes = {code for path in modules for code in _codes(path)}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(codes) > 70
+    assert sorted(code for code in codes if not re.search(rf'"{code}"', tests)) == []
 
 
 def test_the_worst_comes_first_and_lines_are_broken_in_a_terminal():
@@ -129,6 +159,45 @@ def test_it_is_also_what_djangos_check_says_before_a_deployment(settings):
         call_command("check", "--deploy")
 
 
+def messages(monkeypatch, *found):
+    """Django's own checks say this."""
+    monkeypatch.setattr(checks, "run_checks", lambda **_: list(found))
+    return levels(production.django_checks())
+
+
+def test_what_django_calls_an_error_is_one(monkeypatch):
+    assert messages(monkeypatch, checks.Error("It is broken.", id="models.E001")) == {
+        "django.check": Level.ERROR
+    }
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [(["jobs.example.org"], {"django.deploy": Level.WARNING}), (["localhost"], {})],
+)
+def test_what_django_advises_for_a_web_server_is_a_warning_where_one_is_reached(
+    settings, monkeypatch, hosts, expected
+):
+    settings.ALLOWED_HOSTS = hosts
+    assert messages(monkeypatch, checks.Warning("Use HTTPS.", id="security.W004")) == expected
+
+
+def test_what_djangos_check_repeats_of_ours_is_said_once(monkeypatch):
+    assert messages(monkeypatch, checks.Error("DEBUG is on.", id="beatkeeper.web.debug")) == {}
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"), [(DatabaseError("gone"), "database.away"), (KeyError("new"), "runs.failed")]
+)
+def test_a_part_that_fails_is_an_error_beside_what_it_found_before(monkeypatch, problem, code):
+    def part():
+        yield ok("runs.spool", "Fine.")
+        raise problem
+
+    monkeypatch.setattr(production, "connection", SimpleNamespace(close=lambda: None))
+    assert levels(production._guarded("runs", part)) == {"runs.spool": Level.OK, code: Level.ERROR}
+
+
 # Servers that are away
 
 
@@ -155,7 +224,8 @@ def test_servers_that_are_away_are_errors_and_no_password_is_shown(tmp_path):
         CELERY_BROKER_URL="amqp://u:hunter2@127.0.0.1:1/x",
     )
     assert done.returncode == 1
-    assert {"database.away", "broker.away"} <= {each["code"] for each in printed["findings"]}
+    found = {each["code"]: each["level"] for each in printed["findings"]}
+    assert (found["database.away"], found["broker.away"]) == ("error", "error")
     assert "hunter2" not in done.stdout + done.stderr
 
 
@@ -166,7 +236,7 @@ def test_a_broker_that_accepts_and_then_says_nothing_is_given_up(tmp_path, schem
         database = "sqlite:///" + str(tmp_path / "none.sqlite3")
         done, printed, seconds = outside(tmp_path, DATABASE_URL=database, CELERY_BROKER_URL=url)
     assert done.returncode == 1
-    assert "broker.away" in {each["code"] for each in printed["findings"]}
+    assert ("broker.away", "error") in {(each["code"], each["level"]) for each in printed["findings"]}
     assert seconds < 60
     assert not (tmp_path / "none.sqlite3").exists()  # looking makes nothing
 

@@ -10,7 +10,7 @@ from schedules import catalog, zone_data
 from schedules.models import Beat, Schedule, Worker, ZoneData
 from schedules.querysets import database_now
 from schedules.rules.production import Level
-from tests.commands.findings import FACTS, fleet
+from tests.commands.findings import FACTS, error_in, fleet, warning_in
 from tests.factories import make_schedule, make_task_schedule, make_worker
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +29,13 @@ def test_no_beat_and_no_worker_are_errors():
 def test_a_beat_whose_part_is_stuck_is_an_error(good_fleet):
     long_ago = (database_now() - timedelta(minutes=5)).isoformat()
     Beat.objects.update(parts={"dispatch": database_now().isoformat(), "publish": long_ago})
-    assert "publish, 5 min" in fleet()["beats.stuck"].what
+    assert "publish, 5 min" in error_in(fleet(), "beats.stuck").what
 
 
 def test_a_schedule_that_is_overdue_beside_a_live_beat_is_an_error(good_fleet):
     schedule = make_schedule("late")
     Schedule.objects.filter(pk=schedule.pk).update(next_run_at=database_now() - timedelta(minutes=9))
-    assert "late" in fleet()["beats.overdue"].what
+    assert "late" in error_in(fleet(), "beats.overdue").what
 
 
 def test_a_queue_that_no_worker_reads_is_an_error_and_names_its_schedules(settings, good_fleet):
@@ -60,12 +60,27 @@ def test_a_schedule_that_needs_no_worker_of_ours_is_no_complaint(good_fleet, col
     assert "queues.unread" not in fleet()
 
 
+def test_every_queue_that_is_served_is_in_order(good_fleet):
+    make_task_schedule(task="a.b", queue="tasks")
+    assert fleet()["queues.read"].level == Level.OK
+
+
+@pytest.mark.parametrize(("commands", "is_refused"), [("off", True), ("shell", False)])
+def test_commands_where_none_may_run_are_a_warning(settings, good_fleet, commands, is_refused):
+    settings.BEATKEEPER = {"commands": commands}
+    make_schedule("nightly")
+    found = fleet()
+    assert ("queues.commands_off" in found) == is_refused
+    if is_refused:
+        assert "nightly" in warning_in(found, "queues.commands_off").what
+
+
 def test_a_message_that_no_queue_takes_is_an_error(good_fleet):
     schedule = make_task_schedule("lost", task="a.b")
     revision = schedule.revision
     revision.definition |= {"exchange": "nowhere", "routing_key": "x"}
     revision.save()
-    found = fleet()["queues.unroutable"]
+    found = error_in(fleet(), "queues.unroutable")
     assert ("lost" in found.what, "declared are" in found.what) == (True, True)
 
 
@@ -96,12 +111,12 @@ def test_a_clock_that_differs_is_named_with_its_host(good_fleet, skew, level, wo
 
 def test_processes_of_several_versions_are_a_warning(good_fleet):
     make_worker("other@b", queues="tasks", facts=FACTS | {"beatkeeper": "0.0.9"})
-    assert "other@b (0.0.9)" in fleet()["versions.mixed"].what
+    assert "other@b (0.0.9)" in warning_in(fleet(), "versions.mixed").what
 
 
 def test_a_host_with_older_time_zones_is_a_warning(good_fleet):
     make_worker("other@b", host="b", queues="tasks", facts=FACTS | {"tzdata": "2020a"})
-    assert "b reads time zones of 2020a" in fleet()["zones.old"].what
+    assert "b reads time zones of 2020a" in warning_in(fleet(), "zones.old").what
 
 
 def test_instants_worked_out_with_older_time_zones_are_a_warning(good_fleet):
@@ -111,15 +126,15 @@ def test_instants_worked_out_with_older_time_zones_are_a_warning(good_fleet):
 
 def test_a_machine_with_older_time_zones_than_the_package_is_a_warning(good_fleet, monkeypatch):
     monkeypatch.setattr(zone_data, "PACKAGE", "2999a")
-    assert "PYTHONTZPATH=" in fleet()["zones.machine"].do
+    assert "PYTHONTZPATH=" in warning_in(fleet(), "zones.machine").do
 
 
 def test_a_process_that_vanished_is_named_until_one_of_its_name_is_back(good_fleet):
     gone = make_worker("gone@b", seen_at=database_now() - timedelta(minutes=9))
-    assert "gone@b (9 min)" in fleet()["workers.silent"].what
+    assert "gone@b (9 min)" in warning_in(fleet(), "workers.silent").what
     # Beat took it for dead, and ended its runs: it is missing all the same.
     Worker.objects.stop_if_silent(gone)
-    assert "gone@b (9 min)" in fleet()["workers.silent"].what
+    assert "gone@b (9 min)" in warning_in(fleet(), "workers.silent").what
     make_worker(gone.name, queues="tasks")
     assert "workers.silent" not in fleet()
 
@@ -134,7 +149,7 @@ def test_a_beat_that_vanished_beside_another_is_named_with_its_own_cure(good_fle
         seen_at=database_now(),
     )
     Beat.objects.filter(pk=gone.pk).update(seen_at=database_now() - timedelta(minutes=9))
-    said = fleet()["beats.silent"]
+    said = warning_in(fleet(), "beats.silent")
     assert f"{gone.name} (9 min)" in said.what
     assert said.run == "systemctl restart beatkeeper-beat"
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from schedules.models import Schedule
+from schedules.models import Run, Schedule
 from schedules.querysets import database_now
 from schedules.rules.production import Level
 from schedules.worker import spool
-from tests.commands.findings import runs
+from tests.commands.findings import error_in, runs, warning_in
 from tests.factories import make_run, make_schedule
 
 pytestmark = pytest.mark.django_db
 
 
 def test_messages_that_nobody_answers_are_a_warning():
-    make_run(make_schedule(), state="queued", dispatches=3, queued_at=database_now())
-    assert '1 in "commands"' in runs()["runs.doorbells"].what
+    run = make_run(make_schedule(), state="queued", dispatches=2, queued_at=database_now())
+    assert runs()["runs.doorbells"].level == Level.OK
+    Run.objects.filter(pk=run.pk).update(dispatches=3)
+    assert '1 in "commands"' in warning_in(runs(), "runs.doorbells").what
 
 
 def test_runs_that_are_not_sent_are_an_error():
     make_run(make_schedule("stuck"), available_at=database_now() - timedelta(minutes=9))
-    assert "stuck" in runs()["runs.unsent"].what
+    assert "stuck" in error_in(runs(), "runs.unsent").what
 
 
 def test_results_that_wait_on_this_host_are_a_warning(settings, tmp_path):
@@ -37,13 +41,13 @@ def test_results_that_wait_on_this_host_are_a_warning(settings, tmp_path):
     os.utime(waiting, (hour_ago, hour_ago))
     assert runs()["runs.spool"].level == Level.WARNING
     (tmp_path / f"run-13{spool.SET_ASIDE}").touch()
-    assert f"run-13{spool.SET_ASIDE}" in runs()["runs.spool_bad"].what
+    assert f"run-13{spool.SET_ASIDE}" in warning_in(runs(), "runs.spool_bad").what
 
 
 def test_schedules_that_are_set_aside_are_named():
     schedule = make_schedule("broken")
     Schedule.objects.filter(pk=schedule.pk).update(timing_error="no such zone")
-    assert "broken" in runs()["schedules.set_aside"].what
+    assert "broken" in warning_in(runs(), "schedules.set_aside").what
 
 
 def test_history_beyond_the_retention_is_a_warning(settings):
@@ -54,3 +58,13 @@ def test_history_beyond_the_retention_is_a_warning(settings):
     assert runs()["runs.retention"].level == Level.OK  # the last one stays, however old
     make_run(schedule, state="succeeded", finished_at=old)
     assert runs()["runs.retention"].level == Level.WARNING
+
+
+@pytest.mark.parametrize(("free", "is_short"), [(499 << 20, True), (500 << 20, False)])
+def test_a_disk_that_is_nearly_full_is_an_error(settings, tmp_path, monkeypatch, free, is_short):
+    settings.STATE_DIR = tmp_path
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    found = runs()
+    assert ("disk.space" in found) == is_short
+    if is_short:
+        assert str(tmp_path) in error_in(found, "disk.space").what
