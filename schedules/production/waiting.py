@@ -156,7 +156,7 @@ def _of_served(backlog: Backlog, now: datetime, work: Mapping[str, Work]) -> Fin
             "runs.waiting",
             f"{_said(backlog, now)}; alive, serving it and beginning none of them: {some(idle)}.",
             why="It does not hear the broker; or the messages are lost, and those of another application in "
-            "the same queue hide that: none is sent again while the queue is as long as it should be.",
+            "the same queue hide that: 50 a minute are sent again while it is as long as it should be.",
             do="Restart it, and look at its log. If they wait on, look for messages of others "
             "in that queue: it needs a queue, and better a vhost or database number, of its own.",
             run="systemctl restart 'beatkeeper-worker@*'",
