@@ -25,8 +25,9 @@ from schedules import conf
 
 # Seconds between two looks whether everything is up, and until we say what is still missing.
 LOOK, SLOW = 0.2, 30.0
-# Seconds for the workers to end what their drain time was too short for, before they are killed.
-AFTER_DRAIN = 4.5
+# Seconds for the workers to end what their drain time was too short for, before they are killed: the grace
+# that a command has unless its schedule says another, and some for its record.
+AFTER_DRAIN = 10 + 4.5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,10 +112,13 @@ def _executed_by(worker: Worker) -> QuerySet[Run]:
     return Run.objects.filter(state=State.RUNNING, worker=worker).select_related("revision")
 
 
-def rescue_child(*, host: str, pid: int, parent_pid: int, what: str, outcome: Outcome) -> int:
-    """What a child of a prefork worker executed when its parent saw it die. Returns how many runs."""
+def rescue_child(*, name: str, host: str, pid: int, parent_pid: int, what: str, outcome: Outcome) -> int:
+    """What a child of a prefork worker executed when its parent saw it die. Returns how many runs.
+
+    The name tells it from others where containers share a host name: their process ids may be the same.
+    """
     count = 0
-    for worker in Worker.objects.alive().filter(host=host, pid=pid, parent_pid=parent_pid):
+    for worker in Worker.objects.alive().filter(name=name, host=host, pid=pid, parent_pid=parent_pid):
         runs = Run.objects.filter(state=State.RUNNING, worker=worker).select_related("revision")
         count += sum(_rescue(run, what, outcome, None) for run in runs)
         Worker.objects.stop(worker.pk)  # last: beat ends the runs of a stopped worker as lost

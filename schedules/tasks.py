@@ -59,6 +59,7 @@ class AttemptRequest(StoppableRequest):
     def _rescue(self, what: str, outcome: Outcome) -> None:
         try:
             rescue.rescue_child(
+                name=process.identity.name,
                 host=socket.gethostname(),
                 pid=int(self.worker_pid or 0),
                 parent_pid=os.getpid(),

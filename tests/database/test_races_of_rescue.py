@@ -167,6 +167,7 @@ def test_the_parent_of_a_dead_child_against_beat(order):
     worker = make_worker(host="here", pid=77, parent_pid=70)
     claimed(make_run(make_schedule()), worker)
     parents = {"host": "here", "pid": 77, "parent_pid": 70, "what": "it died", "outcome": Outcome.TIMED_OUT}
+    parents["name"] = worker.name
 
     counts = meet(order, lambda: rescue.rescue_child(**parents), rescuing(worker))
 

@@ -162,9 +162,12 @@ def test_a_child_that_its_parent_saw_die_is_rescued_at_once():
     worker = make_worker(host="here", pid=77, parent_pid=70)
     claimed(make_run(make_schedule()), worker)
 
+    other = make_worker("other@tests", host="here", pid=77, parent_pid=70)  # in a container of its own
+    claimed(make_run(make_schedule("other")), other)
+
     assert _rescue_child(pid=78) == 0
     assert _rescue_child(pid=77) == 1
-    assert Run.objects.get().state == "lost"
+    assert dict(Run.objects.values_list("name", "state")) == {"job": "lost", "other": "running"}
 
 
 def test_a_child_killed_at_its_timeout_has_timed_out_and_its_policy_decides():
@@ -192,7 +195,9 @@ def test_beat_does_not_take_the_run_for_lost_while_the_parent_rescues_it(watch, 
 
 
 def _rescue_child(pid: int, outcome: Outcome = Outcome.WORKER_LOST) -> int:
-    return rescue.rescue_child(host="here", pid=pid, parent_pid=70, what="it died", outcome=outcome)
+    return rescue.rescue_child(
+        name="worker@tests", host="here", pid=pid, parent_pid=70, what="it died", outcome=outcome
+    )
 
 
 def test_a_run_that_its_live_worker_never_began_is_rescued():
