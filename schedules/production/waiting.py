@@ -136,10 +136,11 @@ class Work(NamedTuple):
 def _work(snapshot: Snapshot) -> dict[str, Work]:
     """By name: the children of a worker share one."""
     names = {row.pk: row.name for row in snapshot.workers}
-    executing = Run.objects.filter(state=State.RUNNING.value, worker__in=snapshot.workers)
+    # All that run: where workers are asked for by id, SQLite reads every run that they ever had.
+    executing = Run.objects.filter(state=State.RUNNING.value).order_by()
     running: Counter[str] = Counter()
-    for pk, count in executing.order_by().values_list("worker").annotate(Count("pk")):
-        running[names[pk]] += count
+    for pk, count in executing.values_list("worker").annotate(Count("pk")):
+        running[names.get(pk, "")] += count
     began: dict[str, set[str]] = {name: set() for name in names.values()}
     latest = Attempt.objects.order_by("-pk").values_list("worker", "run__queue", "started_at")
     for pk, queue, at in latest[:RECENT_ATTEMPTS]:
@@ -158,7 +159,7 @@ def _of_served(backlog: Backlog, now: datetime, work: Mapping[str, Work]) -> Fin
             why="It does not hear the broker; or the messages are lost, and those of another application in "
             "the same queue hide that: 50 a minute are sent again while it is as long as it should be.",
             do="Restart it, and look at its log. If they wait on, look for messages of others "
-            "in that queue: it needs a queue, and better a vhost or database number, of its own.",
+            "in that queue: Beatkeeper needs one, and better a vhost or database number, of its own.",
             run="systemctl restart 'beatkeeper-worker@*'",
         )
     busy = sorted(f"{name} ({does.running:,} running)" for name, does in work.items())
