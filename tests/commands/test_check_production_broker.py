@@ -96,8 +96,8 @@ def test_what_redis_says_of_itself_is_judged(link, expected):
 )
 def test_whoever_lives_and_does_not_answer_is_a_warning(monkeypatch, heard, expected):
     monkeypatch.setitem(current_app.conf, "beat_enable_remote_control", True)
-    control = SimpleNamespace(ping=lambda timeout, connection: [{who: {"ok": "pong"}} for who in heard])
-    monkeypatch.setattr(type(current_app._get_current_object()), "control", control)
+    replies = [{who: {"ok": "pong"}} for who in heard]
+    monkeypatch.setattr(current_app.control, "ping", lambda timeout, connection: replies)
     fleet = Fleet(frozenset({"w@a"}), frozenset({"celerybeat@a"}))
     assert levels(broker._answers(None, fleet)) == expected
 
