@@ -11,7 +11,8 @@ One run, in the order of the modules:
     clients          five people who edit, pause, delete and start schedules meanwhile
     lanes, faults    what is done to it: kills, pauses, outages, full disks, clock steps
     evidence, truth  what the tables say afterwards, and what the jobs themselves wrote; `rows` holds both
-    checker          both compared: invariants I1 to I8, each violation with its run; `lateness` for I8
+    checker          both compared: invariants I1 to I8, each violation with its run; `causes` for I7,
+                     `lateness` for I8
     figures, aims    what was done, how late it made the runs, how long recovery took, and how good that is
 
 `driver` tells that story, `scratch` holds its directory and clock; `walk` is another one, through both clock

@@ -6,10 +6,13 @@ I3  attempts are numbered without gaps, each has an end and a reason, and the la
 I4  no attempt began twice, none began without a record, and none succeeded that did not say so itself
 I5  what must not be repeated began at most once, nothing more often than allowed, nothing succeeded twice
 I6  executions of a schedule that must not overlap did not, unless its worker was cut off on purpose
-I7  whatever was skipped, lost, cancelled or failed has a reason, and the schedules' counters are right
-I8  each run started within so many seconds of its instant, faults and their aftermath not counted
+I7  whatever was skipped, lost, cancelled or failed has a reason, which something explains, and the
+    schedules' counters are right
+I8  each run started, or was passed over, within so many seconds of its instant, faults and their
+    aftermath not counted
 
 `evidence` brings the rows and `truth` the executions; this module reads nothing and knows no clock.
+What explains a reason is in `causes`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from benchmarks.chaos.lateness import Faults, starts
+from benchmarks.chaos.causes import unexplained
+from benchmarks.chaos.lateness import Faults, passed_over, starts
 from benchmarks.chaos.load import Job
 from benchmarks.chaos.rows import BY_THE_CLOCK, LOSSES, AttemptRow, Evidence, RunRow, Violation
 from benchmarks.chaos.truth import Execution
@@ -118,7 +122,7 @@ def _all_over(evidence: Evidence, index: Index) -> Iterator[Violation]:
         if run.finished_at is None:
             yield Violation("I2", run.pk, f"still {run.state}")
     for attempt in evidence.attempts:
-        if not attempt.outcome or not attempt.has_end:
+        if not attempt.outcome or attempt.finished_at is None:
             yield Violation("I2", attempt.run, f"attempt {attempt.number} is open")
     yield from (Violation("I2", None, f"process left: {said}") for said in evidence.leftovers)
     yield from (Violation("I2", None, said) for said in evidence.complaints)
@@ -222,6 +226,7 @@ def _reasons(evidence: Evidence, index: Index) -> Iterator[Violation]:
     for row in evidence.attempts:
         if row.outcome not in ("", "succeeded") and not row.reason:
             yield Violation("I7", row.run, f"attempt {row.number} {row.outcome} without a reason")
+    yield from unexplained(evidence)
     yield from _counters(evidence)
 
 
@@ -241,12 +246,13 @@ def _counters(evidence: Evidence) -> Iterator[Violation]:
 def _lateness(evidence: Evidence, index: Index) -> Iterator[Violation]:
     faults = Faults(evidence.windows)
     steps = [it for it in evidence.windows if it.name.startswith(CLOCK)]
-    for late in starts(evidence):
-        if late.run.trigger != "schedule" or evidence.was_shown_twice(late.run.scheduled_for):
+    for late in [*starts(evidence), *passed_over(evidence)]:
+        if evidence.was_shown_twice(late.run.scheduled_for):
             continue
         if any(it.start <= late.started and late.due <= it.end for it in steps):
             continue  # made while the clock was back, it may be due at a time that had long been shown
         excused = faults.seconds_between(late.due, late.started)
         if late.seconds > evidence.epsilon + excused:
-            said = f"started {late.seconds:.1f} s after its instant; faults explain {excused:.1f} s"
+            what = "passed over" if late.run.state == "skipped" else "started"
+            said = f"{what} {late.seconds:.1f} s after its instant; faults explain {excused:.1f} s"
             yield Violation("I8", late.run.pk, said)

@@ -33,6 +33,11 @@ class Clients:
         self.refused: Counter[str] = Counter()
         self.troubles: list[str] = []
         """Errors that are neither a refusal nor an outage."""
+        self.cancelled: set[int] = set()
+        """Runs that they asked to cancel, before they knew the answer: an outage may keep it to itself."""
+        self.deleted: set[int] = set()
+        """Schedules, likewise."""
+        self._actions = [*ACTIONS, self._delete, self._cancel]
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(random.Random(f"{seed} client {number}"),), daemon=True)
@@ -50,7 +55,7 @@ class Clients:
 
     def _work(self, chance: random.Random) -> None:
         while not self._stopping.wait(chance.uniform(*PAUSE)):
-            act = chance.choice(ACTIONS)
+            act = chance.choice(self._actions)
             name = act.__name__.strip("_")
             try:
                 self.done[name] += bool(act(chance))
@@ -62,6 +67,27 @@ class Clients:
             except Exception as error:
                 self.troubles.append(f"client, {name}: {type(error).__name__}: {error}")
         connection.close()
+
+    def _delete(self, chance: random.Random) -> bool:
+        """And the same anew, under the name that is free again."""
+        with transaction.atomic():
+            row = _locked(chance)
+            fresh = {
+                field.attname: getattr(row, field.attname)
+                for field in Schedule._meta.concrete_fields
+                if not field.primary_key and field.attname not in FRESH
+            }
+            self.deleted.add(row.pk)
+            catalog.delete([row.pk], by="client")
+            catalog.save(Schedule(**fresh | {"enabled": True, "paused_until": None}), by="client")
+        return True
+
+    def _cancel(self, chance: random.Random) -> bool:
+        run = Run.objects.filter(name__startswith="edited-").active().order_by("-pk").first()
+        if run is None:
+            return False
+        self.cancelled.add(run.pk)
+        return bool(operate.cancel(run, by="client"))
 
 
 def _edit(chance: random.Random) -> bool:
@@ -92,20 +118,6 @@ def _resume(chance: random.Random) -> bool:
     return bool(catalog.resume([_any(chance).pk], by="client"))
 
 
-def _delete(chance: random.Random) -> bool:
-    """And the same anew, under the name that is free again."""
-    with transaction.atomic():
-        row = _locked(chance)
-        fresh = {
-            field.attname: getattr(row, field.attname)
-            for field in Schedule._meta.concrete_fields
-            if not field.primary_key and field.attname not in FRESH
-        }
-        catalog.delete([row.pk], by="client")
-        catalog.save(Schedule(**fresh | {"enabled": True, "paused_until": None}), by="client")
-    return True
-
-
 FRESH = {
     *("id", "periodictask_ptr_id", "revision_id", "next_run_at", "anchor_at", "deleted_at", "source_key"),
     *("timing_error", "last_run_at", "total_run_count", "date_changed"),
@@ -115,11 +127,6 @@ FRESH = {
 def _run_now(chance: random.Random) -> bool:
     operate.run_now(_any(chance), by="client")
     return True
-
-
-def _cancel(chance: random.Random) -> bool:
-    run = Run.objects.filter(name__startswith="edited-").active().order_by("-pk").first()
-    return run is not None and bool(operate.cancel(run, by="client"))
 
 
 def _run_again(chance: random.Random) -> bool:
@@ -141,7 +148,7 @@ def _poison(chance: random.Random) -> bool:
 
 ACTIONS: list[Callable[[random.Random], Any]] = [
     *(_edit, _edit, _toggle, _toggle, _pause, _resume, _resume),
-    *(_delete, _run_now, _run_now, _cancel, _run_again, _edit_elsewhere, _poison),
+    *(_run_now, _run_now, _run_again, _edit_elsewhere, _poison),
 ]
 
 

@@ -74,29 +74,20 @@ def runs(after: int = 0) -> list[RunRow]:
 
 def attempts(after: int = 0) -> list[AttemptRow]:
     """Those of the same runs."""
-    rows = (
-        Attempt.objects.filter(run__gt=after)
-        .order_by("run", "number")
-        .values_list(
-            *("run", "number", "outcome", "finished_at", "error", "exit_code", "signal"),
-            *("decision", "decision_text", "worker__pid", "late_result"),
-        )
+    columns = (
+        *("run", "number", "outcome", "started_at", "finished_at"),
+        *("error", "decision_text", "exit_code", "signal"),
+        *("decision", "worker__pid", "late_result"),
     )
+    rows = Attempt.objects.filter(run__gt=after).order_by("run", "number").values_list(*columns)
     return [
-        AttemptRow(
-            run=run,
-            number=number,
-            outcome=outcome,
-            has_end=finished_at is not None,
-            reason=error or decision_text or (f"exit code {code}" if code else f"signal {ended_by}"),
-            decision=decision,
-            pid=pid,
-            late_result=late,
-        )
-        for run, number, outcome, finished_at, error, code, ended_by, decision, decision_text, pid, late in (
-            rows.iterator(5000)
-        )
+        AttemptRow(run, number, outcome, started_at, finished_at, _reason(*why), decision, pid, late)
+        for run, number, outcome, started_at, finished_at, *why, decision, pid, late in rows.iterator(5000)
     ]
+
+
+def _reason(error: str, decision: str, code: int | None, ended_by: str) -> str:
+    return error or decision or (f"exit code {code}" if code else f"signal {ended_by}")
 
 
 def counters() -> dict[int, int]:

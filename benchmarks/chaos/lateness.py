@@ -1,4 +1,7 @@
-"""How late runs began, and which part of that faults explain. Pure; asked by `checker` (I8) and `figures`."""
+"""How late runs began, or were passed over, and which part of that faults explain. Pure.
+
+Asked by `checker` (I8), `causes` and `figures`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from benchmarks.chaos.rows import BY_THE_CLOCK, Evidence, RunRow, Window
 
 @dataclass(frozen=True)
 class Start:
-    """A first attempt that began, in host time."""
+    """A first attempt that began, or the decision that there is none, in host time."""
 
     run: RunRow
     due: float
@@ -38,6 +41,20 @@ def starts(evidence: Evidence) -> list[Start]:
     return sorted(found, key=lambda it: it.due)
 
 
+def passed_over(evidence: Evidence) -> list[Start]:
+    """When it was decided of each row of missed instants that they start nothing."""
+    committed = evidence.host_time_of(evidence.created.latest)
+    return [
+        Start(
+            run,
+            max(evidence.host_time_of(run.scheduled_for), committed),
+            evidence.host_time_of(run.created_at),
+        )
+        for run in evidence.runs
+        if run.reason == "missed"
+    ]
+
+
 def percentile(values: Sequence[float], part: float) -> float:
     """Of at least one value; `part` is in [0, 1)."""
     return sorted(values)[int(len(values) * part)]
@@ -60,6 +77,11 @@ class Faults:
         return sum(
             max(0.0, min(end, span[1]) - max(start, span[0])) for span in self._spans[first:] if span[0] < end
         )
+
+    def touch(self, start: float, end: float) -> bool:
+        """Whether one lay between, were it for a moment."""
+        number = bisect_right(self._starts, end) - 1
+        return number >= 0 and self._spans[number][1] >= start
 
 
 BURST = "burst"

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from benchmarks.chaos.load import Job
 from benchmarks.chaos.truth import Truth
@@ -42,7 +42,8 @@ class AttemptRow:
     run: int
     number: int
     outcome: str
-    has_end: bool
+    started_at: datetime
+    finished_at: datetime | None
     reason: str
     decision: str
     pid: int | None
@@ -93,8 +94,14 @@ class Evidence:
     worker_lost_limit: int
     epsilon: float
     """Seconds within which a run starts while nothing is wrong."""
+    on_time: timedelta
+    """The product's own: an older instant is late, and the catch-up policy decides."""
     leftovers: Sequence[str] = ()
     complaints: Sequence[str] = ()
+    cancelled: Collection[int] = ()
+    """Runs that somebody asked to cancel, whatever the answer was."""
+    deleted: Collection[int] = ()
+    """Schedules that somebody asked to delete, likewise."""
     audited: Sequence[str] = ()
     """Findings of the product's own audit, which follows the edits by their revisions."""
     was_shown_twice: Callable[[datetime], bool] = lambda moment: False

@@ -112,6 +112,7 @@ class Site:
             "BEATKEEPER_LEASE_SECONDS": f"{options.lease:g}",
             "BEATKEEPER_HEARTBEAT_SECONDS": f"{options.lease / 8:g}",
             "BEATKEEPER_REDISPATCH_SECONDS": ",".join(map(str, self._redispatch())),
+            "BEATKEEPER_ON_TIME_SECONDS": f"{self._shortened(Conf().on_time_seconds):g}",
             "BEATKEEPER_DOORBELLS": "500",
             "BEATKEEPER_TIME_ZONE": "UTC",
             "BEATKEEPER_LOG_LEVEL": "INFO",
@@ -119,12 +120,11 @@ class Site:
         }
 
     def _redispatch(self) -> list[int]:
-        """The usual times, made short as the lease is."""
-        usual = Conf()
-        return [
-            max(1, round(seconds * self.options.lease / usual.lease_seconds))
-            for seconds in usual.redispatch_seconds
-        ]
+        return [max(1, round(self._shortened(seconds))) for seconds in Conf().redispatch_seconds]
+
+    def _shortened(self, seconds: float) -> float:
+        """A usual time, made short as the lease is."""
+        return seconds * self.options.lease / Conf().lease_seconds
 
     def furnish(self) -> None:
         """Disks of their own, and the past."""

@@ -45,7 +45,14 @@ def run(pk: int, schedule: int = 1, number: int = 1, **columns) -> RunRow:
 
 
 def attempt(run: int, number: int = 1, outcome: str = "succeeded", **columns) -> AttemptRow:
-    given: dict[str, Any] = {"has_end": True, "reason": "", "decision": "", "pid": 7, "late_result": ""}
+    given: dict[str, Any] = {
+        "started_at": T0 + PERIOD,
+        "finished_at": T0 + 2 * PERIOD,
+        "reason": "",
+        "decision": "",
+        "pid": 7,
+        "late_result": "",
+    }
     if outcome != "succeeded":
         given |= {"reason": "because", "decision": "give_up"}
     return AttemptRow(run, number, outcome, **given | columns)
@@ -71,6 +78,7 @@ def evidence(**parts) -> Evidence:
         "counters": {1: 2},
         "worker_lost_limit": 3,
         "epsilon": 1.0,
+        "on_time": 8 * SECOND,
     }
     return Evidence(**given | parts)
 
@@ -99,13 +107,14 @@ def test_an_instant_with_two_runs_is_found():
         run(11, number=2),
         run(12, number=2, state="cancelled", reason="r", detail="d", attempt=0),
     ]
-    assert violated(runs=runs, counters={1: 3}) == ["I1"]
+    assert violated(runs=runs, counters={1: 3}, cancelled={12}) == ["I1"]
 
 
 @pytest.mark.parametrize("number", [0, 3])
 def test_a_run_before_the_creation_or_after_the_end_is_found(number):
     extra = run(12, number=number, state="cancelled", reason="r", detail="d", attempt=0)
-    assert violated(runs=[run(10), run(11, number=2), extra], counters={1: 3}) == ["I1"]
+    runs = [run(10), run(11, number=2), extra]
+    assert violated(runs=runs, counters={1: 3}, cancelled={12}) == ["I1"]
 
 
 def test_a_run_between_two_instants_is_found():
@@ -138,9 +147,11 @@ def test_missed_instants_may_share_one_row():
         attempt=0,
         missed_count=2,
         missed_until=T0 + 2 * PERIOD,
-        finished_at=T0 + PERIOD,
+        created_at=T0 + 15 * SECOND,
+        finished_at=T0 + 15 * SECOND,
     )
-    parts = {"runs": [missed], "attempts": [], "truth": Truth(), "counters": {1: 0}}
+    away = Window("database-crash", 1, 14, 5)
+    parts = {"runs": [missed], "attempts": [], "truth": Truth(), "counters": {1: 0}, "windows": [away]}
     assert violated(**parts) == []
     assert violated(**parts | {"runs": [replace(missed, missed_count=3)]}) == ["I1"]
 
@@ -166,7 +177,7 @@ def test_a_run_that_is_not_over_is_found():
 
 
 def test_an_open_attempt_is_found():
-    assert "I2" in violated(attempts=[attempt(10), attempt(11, outcome="", has_end=False)])
+    assert "I2" in violated(attempts=[attempt(10), attempt(11, outcome="", finished_at=None)])
 
 
 def test_leftover_processes_and_complaints_are_found():
@@ -199,7 +210,8 @@ def test_a_lost_run_and_a_retry_cancelled_while_it_waited_are_explained():
     ]
     attempts = [attempt(10, outcome="worker_lost"), attempt(11, outcome="failed", decision="retry")]
     truth = Truth([execution(10, ended=None), execution(11, started=4.1, ended=4.2, code=3)])
-    assert violated(runs=runs, attempts=attempts, truth=truth) == []
+    happened = {"windows": [Window("worker-kill", 3, 3, 0)], "cancelled": {11}}
+    assert violated(runs=runs, attempts=attempts, truth=truth, **happened) == []
 
 
 def test_an_attempt_that_began_twice_is_found():
@@ -236,7 +248,8 @@ def test_repeating_what_must_not_be_repeated_is_found():
         ),
     }
     assert "I5" in violated(**lost)
-    assert violated(**lost, jobs=[replace(QUICK, repeatable=True)]) == []
+    killed = [Window("worker-kill", 3, 3, 0)]
+    assert violated(**lost, jobs=[replace(QUICK, repeatable=True)], windows=killed) == []
 
 
 def overlapping(**parts):
@@ -251,6 +264,7 @@ def overlapping(**parts):
         "attempts": [attempt(10, outcome="worker_lost"), attempt(11)],
         "truth": Truth([execution(10, started=2.1, ended=4.5), execution(11, started=4.1, ended=4.2)]),
         "counters": {3: 2},
+        "windows": [Window("worker-kill", 3, 3, 0)],
     }
     return violated(**given | parts)
 
@@ -292,6 +306,109 @@ def test_a_late_start_is_found_unless_a_fault_explains_it():
     assert violated(truth=late, was_shown_twice=lambda moment: True) == []
     assert violated(truth=late, windows=[Window("clock-back", 5.0, 5.0, 0)]) == []
     assert violated(truth=late, windows=[Window("clock-back", 9.5, 9.5, 0)]) == ["I8"]
+
+
+def test_a_start_that_counts_as_caught_up_is_late_all_the_same():
+    decided = T0 + 602 * SECOND
+    runs = [run(10, trigger="catch_up", created_at=decided, started_at=decided), run(11, number=2)]
+    late = Truth([execution(10, started=602.1, ended=602.2), execution(11, started=4.1, ended=4.2)])
+    assert violated(runs=runs, truth=late) == ["I8"]
+    assert violated(runs=runs, truth=late, windows=[Window("database-outage", 1, 601, 5)]) == []
+
+
+def skipped(pk: int, number: int = 1, schedule: int = 1, after: float = 0, **columns) -> RunRow:
+    """Decided `after` seconds from its instant."""
+    at = T0 + number * PERIOD + after * SECOND
+    given = {"state": "skipped", "detail": "d", "attempt": 0, "created_at": at, "finished_at": at}
+    return run(pk, schedule, number, **given | columns)
+
+
+def nothing_ran(*runs: RunRow, **parts) -> list[str]:
+    given = {"runs": runs, "attempts": [], "truth": Truth(), "counters": {1: 0}}
+    return violated(**given | parts)
+
+
+@pytest.mark.parametrize("reason", ["missed", "too_late", "overlap", "shadow", "no_definition"])
+def test_instants_that_are_all_skipped_for_no_cause_are_found(reason):
+    assert nothing_ran(skipped(10, 1, reason=reason), skipped(11, 2, reason=reason)) == ["I7", "I7"]
+
+
+def test_what_was_missed_without_a_fault_is_found_however_late_it_was_decided():
+    missed = [skipped(10, 1, reason="missed", after=11), skipped(11, 2, reason="missed", after=9)]
+    assert nothing_ran(*missed) == ["I8", "I8"]
+    assert nothing_ran(*missed, windows=[Window("database-crash", 1, 12, 3)]) == []
+    assert nothing_ran(*missed, windows=[Window("database-crash", 1, 1, 3)]) == ["I8", "I8"]
+
+
+def test_what_was_passed_over_while_it_was_on_time_is_found_in_faults_too():
+    missed = [skipped(10, 1, reason="missed", after=11), skipped(11, 2, reason="missed", after=7)]
+    assert nothing_ran(*missed, windows=[Window("database-crash", 1, 12, 3)]) == ["I7"]
+
+
+def test_what_had_passed_when_the_schedules_were_committed_may_be_missed():
+    created = Span(T0, T0 + 3 * PERIOD)
+    assert nothing_ran(skipped(10, 2, reason="missed", after=9), created=created) == ["I8"]
+    assert nothing_ran(skipped(10, 2, reason="missed", after=9), created=created, epsilon=8) == []
+
+
+def kept_from_overlapping(*, until: float, **parts) -> list[str]:
+    """The first run ends so many seconds after T0; the next instant, at 4 s, was skipped because of it."""
+    given = {
+        "jobs": [ALONE],
+        "runs": [run(10, 3, finished_at=T0 + until * SECOND), skipped(11, 2, 3, reason="overlap")],
+        "attempts": [attempt(10)],
+        "truth": Truth([execution(10)]),
+        "counters": {3: 1},
+    }
+    return violated(**given | parts)
+
+
+def test_a_run_that_was_skipped_because_of_another_needs_the_other():
+    assert kept_from_overlapping(until=5) == []
+    assert kept_from_overlapping(until=3.5) == []  # its end took a moment to become known
+    assert kept_from_overlapping(until=2.5) == ["I7"]
+    assert kept_from_overlapping(until=2.5, windows=[Window("delay", 1, 3, 2)]) == []
+
+
+def test_runs_that_were_all_skipped_because_of_each_other_are_found():
+    waited = [skipped(pk, pk - 9, 3, reason="overlap", finished_at=T0 + 9 * SECOND) for pk in (10, 11)]
+    assert nothing_ran(*waited, jobs=[ALONE], counters={3: 2}) == ["I7", "I7"]
+
+
+@pytest.mark.parametrize("outcome", ["worker_lost", "interrupted"])
+def test_a_run_that_was_lost_without_a_fault_is_found(outcome):
+    lost = {
+        "runs": [run(10, state="lost", reason=outcome, detail="d"), run(11, number=2)],
+        "attempts": [attempt(10, outcome=outcome), attempt(11)],
+    }
+    assert violated(**lost) == ["I7"]
+    assert violated(**lost, windows=[Window("worker-kill", 3, 3, 0)]) == []
+    assert violated(**lost, windows=[Window("worker-kill", 1, 1, 2)]) == []
+    assert violated(**lost, windows=[Window("worker-kill", 1, 1, 0.5), Window("reset", 5, 5, 9)]) == ["I7"]
+
+
+def test_an_attempt_that_was_lost_without_a_fault_is_found_where_it_was_repeated():
+    lost = {
+        "jobs": [replace(QUICK, repeatable=True)],
+        "runs": [run(10, attempt=2), run(11, number=2)],
+        "attempts": [attempt(10, outcome="worker_lost", decision="retry"), attempt(10, 2), attempt(11)],
+        "truth": Truth([execution(10), execution(10, 2, 2.5, 2.6), execution(11, 1, 4.1, 4.2)]),
+    }
+    assert violated(**lost) == ["I7"]
+
+
+def test_a_run_that_was_cancelled_and_nobody_asked_for_it_is_found():
+    def cancelled(reason: str, **parts) -> list[str]:
+        ended = run(11, number=2, state="cancelled", reason=reason, detail="d", attempt=0)
+        one = {"attempts": [attempt(10)], "truth": Truth([execution(10)])}
+        return violated(runs=[run(10), ended], **one, **parts)
+
+    assert cancelled("cancelled_by_user") == ["I7"]
+    assert cancelled("cancelled_by_user", cancelled={10}, deleted={1}) == ["I7"]
+    assert cancelled("cancelled_by_user", cancelled={11}) == []
+    assert cancelled("schedule_deleted") == ["I7"]
+    assert cancelled("schedule_deleted", deleted={2}) == ["I7"]
+    assert cancelled("schedule_deleted", deleted={1}) == []
 
 
 def test_nobody_is_late_for_an_instant_that_had_passed_when_the_schedules_were_committed():
