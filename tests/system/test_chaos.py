@@ -67,3 +67,4 @@ def test_a_minute_of_kills_outages_and_edits_violates_no_invariant(engine, tmp_p
     assert status == 0, said
     assert "violations         0" in said
     assert "kills              0" not in said
+    assert "executions seen    0 " not in said
