@@ -2,6 +2,7 @@
 
 --minutes 10 --seed 1             everything, chosen by the seed
 --only database-crash worker-kill only these
+--only reset cut --thorough       for as long as it takes to see each of them
 --list                            the names of all faults
 --scale 0.3                       more load than this machine's usual
 --sqlite                          the engine of one machine: SQLite and files
@@ -57,6 +58,7 @@ def _options(given: argparse.Namespace) -> Options:
         scale=given.scale,
         broker="files" if given.sqlite else given.broker,
         only=only,
+        thorough=given.thorough,
         kill_gap=given.kill_gap,
         outage_gap=given.outage_gap,
         lease=given.lease,
@@ -95,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sqlite", action="store_true", help="the embedded engine: SQLite and files, one beat"
     )
     parser.add_argument("--only", nargs="+", choices=sorted(BY_NAME), default=[], metavar="FAULT")
+    parser.add_argument(
+        "--thorough", action="store_true", help="go on until each fault has happened that is possible"
+    )
     parser.add_argument("--list", action="store_true", help="the faults, and leave")
     parser.add_argument("--plan", action="store_true", help="what the seed will do, and leave")
     parser.add_argument(

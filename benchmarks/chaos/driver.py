@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from benchmarks.chaos import figures, truth
 from benchmarks.chaos.checker import check
-from benchmarks.chaos.lanes import Lane
+from benchmarks.chaos.lanes import Lane, await_each
 from benchmarks.chaos.lateness import bursts
 from benchmarks.chaos.load import LASTING_LEASES
 from benchmarks.chaos.options import Options
@@ -28,6 +28,9 @@ PROGRESS_WITHIN, DRAINS_WITHIN = 90, 600
 """Seconds in which runs must end while any is left, and in which all must be over: a busy machine is slow.
 
 The first ones beside the time that the longest job takes: what is interrupted at the end counts as lost."""
+
+LONGER = 4
+"""Times as long as asked for, at most, that a thorough run goes on."""
 
 DISABLED_AT_ONCE = 500
 """Schedules in one transaction: on a busy machine thousands take longer than the role's limits allow."""
@@ -47,6 +50,8 @@ class Run:
 
     def __init__(self, site: Site, say: Callable[[str], None]) -> None:
         self.site, self.options, self.say = site, site.options, say
+        self.missing: set[str] = set()
+        """Faults that a thorough run has waited for in vain."""
 
     def stir(self) -> None:
         """Quiet, faults, calm."""
@@ -63,6 +68,9 @@ class Run:
         for lane in self.lanes:
             lane.start()
         self._wait(options.seconds - options.quiet)
+        if options.thorough:
+            possible = {kind.name for kind in options.plan().kinds if kind.is_possible(stage)}
+            self.missing = await_each(possible, self.lanes, seconds=LONGER * options.seconds)
         for lane in self.lanes:
             lane.stop()
         self.clients.stop()
@@ -152,7 +160,8 @@ class Run:
         return [window for lane in self.lanes for window in lane.windows]
 
     def troubles(self) -> list[str]:
-        return [said for lane in self.lanes for said in lane.troubles]
+        said = [said for lane in self.lanes for said in lane.troubles]
+        return said + [f"{name} did not happen" for name in sorted(self.missing)]
 
     def left_out(self) -> Counter[str]:
         return sum((lane.left_out for lane in self.lanes), Counter())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from benchmarks.chaos.faults import Fault, Stage
 from benchmarks.chaos.plan import Step
@@ -17,6 +17,9 @@ from benchmarks.chaos.scratch import host_time
 
 PASSED_OVER = 0.01
 """Seconds that a step takes which is impossible here."""
+
+LOOKS_EVERY = 0.2
+"""Seconds between two looks at what has happened."""
 
 
 class Lane:
@@ -66,3 +69,13 @@ class Lane:
             fault.heal()
         self.windows.append(Window(fault.name, start, host_time(), fault.grace, fault.cut_off))
         self._note(f"{start:.2f} to {host_time():.2f} {fault.name}")
+
+
+def await_each(names: Set[str], lanes: Sequence[Lane], *, seconds: float) -> set[str]:
+    """Those of the faults that none of the lanes has done, at the latest when so many seconds have passed."""
+    end = time.monotonic() + seconds
+    while missing := names - {window.name for lane in lanes for window in lane.windows}:
+        if time.monotonic() >= end:
+            break
+        time.sleep(LOOKS_EVERY)
+    return set(missing)

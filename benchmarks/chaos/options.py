@@ -21,6 +21,8 @@ class Options:
     calm: float = 0
     seed: int = 0
     only: Sequence[type[Fault]] = ()
+    thorough: bool = False
+    """Until each fault has happened that is asked for and possible."""
     kill_gap: float = 3
     outage_gap: float = 12
     lease: float = 8

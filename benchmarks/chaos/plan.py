@@ -53,6 +53,10 @@ class Plan:
     kill_gap: float
     outage_gap: float
 
+    @property
+    def kinds(self) -> list[type[Fault]]:
+        return [*self._kinds(KILLS), *self._kinds(OUTAGES)]
+
     def lanes(self) -> dict[str, Iterator[Step]]:
         return {
             "kills": steps(self._kinds(KILLS), seed=f"{self.seed} kills", gap=self.kill_gap),

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, ClassVar
 
 from benchmarks.chaos.faults import BY_NAME, KILLS, OUTAGES, Fault
-from benchmarks.chaos.lanes import Lane
+from benchmarks.chaos.lanes import Lane, await_each
 from benchmarks.chaos.plan import Plan, Step, steps
 
 PATIENCE = 60
@@ -113,6 +113,22 @@ def test_what_is_impossible_here_changes_nothing_else():
     seen = islice(steps([Calm, Wild, Impossible], seed="7", gap=0.001), 90)
     expected = [(step.kind.name, step.seconds(8)) for step in seen if step.kind is not Impossible]
     assert carried_out(targets=1) == expected[:30]
+
+
+def test_the_kinds_of_a_plan_are_those_asked_for_else_all():
+    asked_for = [BY_NAME["purge"], BY_NAME["beat-kill"]]
+    assert set(plan(only=asked_for).kinds) == set(asked_for)
+    assert plan().kinds == [*KILLS, *OUTAGES]
+
+
+def test_a_thorough_run_waits_until_each_fault_has_happened_and_says_which_one_never_did():
+    Noted.targets, Noted.done, Noted.enough = 1, [], threading.Event()
+    stage: Any = NoStage()
+    lane = Lane(stage, steps([Calm, Wild, Impossible], seed="7", gap=0.001), note=lambda said: None)
+    lane.start()
+    assert await_each({"calm", "wild"}, [lane], seconds=PATIENCE) == set()
+    assert await_each({"calm", "impossible"}, [lane], seconds=0) == {"impossible"}
+    lane.stop()
 
 
 def test_a_lane_of_which_nothing_is_possible_can_be_stopped():
