@@ -1,4 +1,4 @@
-"""What explains that a run was skipped, lost or cancelled: a fault, a person, or the schedule's policy. Pure.
+"""What explains that a run did not succeed: a fault, a person, or the schedule's policy. Pure.
 
 Part of I7, asked by `checker`; how late something was is not judged here. It goes by what the load asks for:
 none of its schedules has a start deadline or is a shadow, and only exclusive ones are kept from overlapping.
@@ -11,14 +11,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from benchmarks.chaos.lateness import Faults
-from benchmarks.chaos.rows import LOSSES, Evidence, RunRow, Violation
+from benchmarks.chaos.load import FAILING
+from benchmarks.chaos.rows import LOSSES, AttemptRow, Evidence, RunRow, Violation
+
+FAILURES = ("failed", "timed_out")
 
 
 def unexplained(evidence: Evidence) -> Iterator[Violation]:
-    """Runs that were skipped, lost or cancelled, and nothing that happened accounts for it."""
+    """Runs that were skipped, lost, cancelled or failed, and nothing that happened accounts for it."""
     yield from _cancellations(evidence)
     faults = Faults(evidence.windows)
     yield from _losses(evidence, faults)
+    yield from _failures(evidence, faults)
     yield from _lateness(evidence)
     yield from _skips(evidence, faults)
 
@@ -35,11 +39,26 @@ def _cancellations(evidence: Evidence) -> Iterator[Violation]:
 def _losses(evidence: Evidence, faults: Faults) -> Iterator[Violation]:
     """Those that were repeated too: a worker that is well loses nothing."""
     for row in evidence.attempts:
-        if row.outcome not in LOSSES or row.finished_at is None:
-            continue
-        began, ended = evidence.host_time_of(row.started_at), evidence.host_time_of(row.finished_at)
-        if not faults.touch(began, ended):
+        if row.outcome in LOSSES and not _was_hit(row, evidence, faults):
             yield Violation("I7", row.run, f"attempt {row.number} {row.outcome}, and no fault explains it")
+
+
+def _failures(evidence: Evidence, faults: Faults) -> Iterator[Violation]:
+    """Jobs that fail on purpose say themselves that they began, and not that they ended well."""
+    failing = {job.schedule_id for job in evidence.jobs if job.mix in FAILING}
+    failing_runs = {run.pk for run in evidence.runs if run.schedule_id in failing}
+    failed = {(it.run, it.attempt) for it in evidence.truth.executions if not it.succeeded}
+    for row in evidence.attempts:
+        if row.outcome not in FAILURES or _was_hit(row, evidence, faults):
+            continue
+        if row.run not in failing_runs or (row.run, row.number) not in failed:
+            yield Violation("I7", row.run, f"attempt {row.number} {row.outcome}, and its job did not")
+
+
+def _was_hit(row: AttemptRow, evidence: Evidence, faults: Faults) -> bool:
+    if row.finished_at is None:
+        return True  # I2 has it
+    return faults.touch(evidence.host_time_of(row.started_at), evidence.host_time_of(row.finished_at))
 
 
 def _lateness(evidence: Evidence) -> Iterator[Violation]:

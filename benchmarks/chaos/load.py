@@ -28,6 +28,7 @@ MIXES = {
     "noisy": 12,
 }
 COMMANDS_ONLY = ("overlap", "lasting", "greedy", "noisy")
+FAILING = ("flaky", "greedy")
 BY_THE_MINUTE = ("minute", "lasting", "greedy", "noisy")
 BURST = "burst"
 

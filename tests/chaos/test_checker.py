@@ -397,6 +397,26 @@ def test_an_attempt_that_was_lost_without_a_fault_is_found_where_it_was_repeated
     assert violated(**lost) == ["I7"]
 
 
+@pytest.mark.parametrize("outcome", ["failed", "timed_out"])
+def test_a_failure_of_which_the_job_knows_nothing_is_found(outcome):
+    def failed(job: Job, *executions: Execution, **parts) -> list[str]:
+        given = {
+            "jobs": [replace(job, schedule_id=1)],
+            "runs": [run(10, state=outcome, detail="d"), run(11, number=2)],
+            "attempts": [attempt(10, outcome=outcome), attempt(11)],
+            "truth": Truth([*executions, execution(11, started=4.1, ended=4.2)]),
+        }
+        return violated(**given | parts)
+
+    assert failed(FLAKY, execution(10, code=3)) == []
+    assert failed(FLAKY, execution(10, ended=None)) == []
+    assert failed(FLAKY, execution(10)) == ["I7"]
+    assert failed(FLAKY) == ["I7"]
+    assert failed(QUICK, execution(10, code=3)) == ["I7"]
+    assert failed(QUICK) == ["I7"]
+    assert failed(QUICK, windows=[Window("log-full", 3, 3, 0)]) == []
+
+
 def test_a_run_that_was_cancelled_and_nobody_asked_for_it_is_found():
     def cancelled(reason: str, **parts) -> list[str]:
         ended = run(11, number=2, state="cancelled", reason=reason, detail="d", attempt=0)
