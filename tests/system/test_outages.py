@@ -16,7 +16,7 @@ from schedules import auditing, dispatch
 from schedules.models import Run
 from schedules.querysets import database_now
 from tests.factories import make_manual, make_run, make_schedule
-from tests.system import own_redis, own_server
+from tests.system import own_rabbitmq, own_redis, own_server
 from tests.system.cluster import Cluster, wait_for
 
 pytestmark = pytest.mark.system
@@ -32,12 +32,13 @@ LATE = 2
 """Seconds: an instant this old is late. A minute where nobody is in a hurry."""
 
 
-@pytest.fixture
-def broker(tmp_path):
-    if own_redis.program() is None:
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request, tmp_path):
+    own = {"redis": own_redis, "rabbitmq": own_rabbitmq}[request.param]
+    if own.program() is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing("redis-server is not there")
-    with own_redis.server(tmp_path) as server:
+        missing(f"{request.param}-server is not there")
+    with own_redis.server(tmp_path) if own is own_redis else own_rabbitmq.server() as server:
         yield server
 
 
