@@ -5,6 +5,7 @@
 --only reset cut --thorough       for as long as it takes to see each of them
 --list                            the names of all faults
 --scale 0.3                       more load than this machine's usual
+--scale 1 --period 20             all schedules, at a tenth of the rate
 --sqlite                          the engine of one machine: SQLite and files
 --history 1000000 --burst 50000   beside a long past, very many at once
 --seed 1 --plan                   what would be done
@@ -21,6 +22,7 @@ import time
 
 from benchmarks.chaos.driver import run
 from benchmarks.chaos.faults import BY_NAME
+from benchmarks.chaos.load import PERIOD
 from benchmarks.chaos.options import Options, steps_the_clock, usual_scale
 from benchmarks.chaos.servers import missing
 
@@ -67,6 +69,7 @@ def _options(given: argparse.Namespace) -> Options:
         pooled=given.pgbouncer,
         keep=given.keep,
         history=given.history,
+        period=given.period,
         burst=given.burst,
     )
 
@@ -91,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=usual_scale(),
         help="of the load: 1 is 364 schedules, 150 runs a second",
+    )
+    parser.add_argument(
+        "--period", type=int, default=PERIOD, help="seconds between two instants of most of it"
     )
     parser.add_argument("--broker", choices=["rabbitmq", "redis"], default="rabbitmq")
     parser.add_argument(

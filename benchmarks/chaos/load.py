@@ -1,10 +1,10 @@
 """The schedules of a run, and what each promises: `checker` holds the tables to these promises.
 
-At scale 1: 200 every two seconds, 50 by a cron expression each minute, 30 that take longer than their
-period and must not overlap, 20 of which three attempts in ten fail, and 40 for the clients to edit. Each
-minute also come commands that outlast a deployment (6), that take all the memory they may have (6), and
-that flood their output or leave processes behind (12). Of the rest half are commands, half Celery tasks;
-every second one may be repeated when its worker is lost.
+At scale 1: 200 every two seconds, or in another period, 50 by a cron expression each minute, 30 that take
+longer than their period and must not overlap, 20 of which three attempts in ten fail, and 40 for the clients
+to edit. Each minute also come commands that outlast a deployment (6), that take all the memory they may have
+(6), and that flood their output or leave processes behind (12). Of the rest half are commands, half Celery
+tasks; every second one may be repeated when its worker is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PERIOD = 2
-"""Seconds between two instants of everything that goes by an interval."""
+"""Seconds between two instants of everything that goes by an interval, unless another period is asked for."""
 
 MIXES = {
     "quick": 200,
@@ -63,21 +63,25 @@ class Job:
     once: datetime | None = None
 
 
-def jobs(scale: float, *, burst: int = 0) -> list[Job]:
-    """`burst`: so many more, all due at one instant."""
+def jobs(scale: float, *, period: int = PERIOD, burst: int = 0) -> list[Job]:
+    """`period` in seconds: a longer one is a lower rate of as many schedules. `burst`: so many more, all due
+    at one instant."""
+    every = timedelta(seconds=period)
     usual = [
-        _job(mix, number) for mix, count in MIXES.items() for number in range(max(2, round(count * scale)))
+        _job(mix, number, every)
+        for mix, count in MIXES.items()
+        for number in range(max(2, round(count * scale)))
     ]
-    return usual + [_job(BURST, number) for number in range(burst)]
+    return usual + [_job(BURST, number, every) for number in range(burst)]
 
 
-def _job(mix: str, number: int) -> Job:
+def _job(mix: str, number: int, every: timedelta) -> Job:
     task = number % 2 == 1 if mix not in COMMANDS_ONLY else mix == "overlap" and number < OVERLAPPING_TASKS
     return Job(
         name=f"{mix}-{number:03}",
         kind="task" if task else "command",
         mix=mix,
-        every=None if mix in (*BY_THE_MINUTE, BURST) else timedelta(seconds=PERIOD),
+        every=None if mix in (*BY_THE_MINUTE, BURST) else every,
         exclusive=mix == "overlap",
         repeatable=(number // 2) % 2 == 0,
         max_attempts=ATTEMPTS if mix == "flaky" else 1,
@@ -123,7 +127,7 @@ def _work(job: Job, places: Places, *, number: int, lease: float) -> dict[str, A
     from benchmarks.chaos import jobs  # Celery's decorators need Django's settings
 
     work = {
-        "overlap": f"long {5 + number % 3}",
+        "overlap": f"long {_steps(job) + number % 3}",
         "lasting": f"long {round(LASTING_LEASES * lease / jobs.STEP)}",
         "flaky": "flaky",
         "greedy": f"greedy {number % 2}",
@@ -138,10 +142,17 @@ def _work(job: Job, places: Places, *, number: int, lease: float) -> dict[str, A
     return {"task": f"chaos.{name}", "args": f'["{places.truth}"{f", {steps}" if steps else ""}]'}
 
 
+def _steps(job: Job) -> int:
+    """Of a job that takes a little longer than its period."""
+    from benchmarks.chaos import jobs
+
+    return round(job.every.total_seconds() / jobs.STEP) + 1 if job.every else 0
+
+
 def anchor(job: Job, number: int, now: datetime) -> datetime | None:
     if job.every is None:
         return None
-    return now - timedelta(seconds=PERIOD * (number % PHASES) / PHASES)
+    return now - job.every * (number % PHASES) / PHASES
 
 
 def burst_at(now: datetime, quiet: float) -> datetime:
@@ -158,7 +169,8 @@ def create(jobs_wanted: list[Job], places: Places, *, lease: float, quiet: float
     from schedules.models import RetryPolicy, Schedule
     from schedules.querysets import database_now
 
-    interval = IntervalSchedule.objects.create(every=PERIOD, period="seconds")
+    period = next(job.every for job in jobs_wanted if job.every)
+    interval = IntervalSchedule.objects.create(every=period.seconds, period="seconds")
     policy = RetryPolicy.objects.create(name="chaos", max_attempts=ATTEMPTS, delays=[1])
     now = database_now()
     dated = [replace(job, once=burst_at(now, quiet) if job.mix == BURST else None) for job in jobs_wanted]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.chaos.faults import Clock, Fault
+from benchmarks.chaos.load import PERIOD
 from benchmarks.chaos.plan import Plan
 
 
@@ -32,6 +33,8 @@ class Options:
     keep: bool = False
     history: int = 0
     """Runs that are on record before the first one of this run."""
+    period: int = PERIOD
+    """Of all schedules that go by an interval."""
     burst: int = 0
     """Schedules that are all due at one instant."""
 

@@ -181,7 +181,7 @@ class Site:
         script = self.scratch.root / "job.sh"
         jobs.write_script(script, self.truth)
         before = _now()
-        wanted = load.jobs(self.options.scale, burst=self.options.burst)
+        wanted = load.jobs(self.options.scale, period=self.options.period, burst=self.options.burst)
         places = load.Places(script, self.truth, self.work)
         self.jobs = load.create(wanted, places, lease=self.options.lease, quiet=self.options.quiet)
         self.created = Span(before, _now())

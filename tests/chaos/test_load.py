@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,15 @@ def test_every_job_has_its_row_and_a_burst_is_due_at_one_instant():
     assert len(instants) == 1
     greedy = Schedule.objects.filter(tags="greedy").values_list("memory_limit", flat=True).distinct()
     assert list(greedy) == [load.GREEDY_MEGABYTES]
+
+
+def test_a_longer_period_is_a_lower_rate_of_as_many_schedules():
+    """And what must not overlap takes longer than the period still: 41 half seconds."""
+    slow = load.jobs(1, period=20)
+    assert len(slow) == len(load.jobs(1)) == 364
+    assert {job.every for job in slow} == {None, timedelta(seconds=20)}
+    overlap = next(job for job in slow if job.exclusive and job.kind == "command")
+    assert load.columns(overlap, PLACES, number=0, lease=8)["command"].endswith("long 41")
 
 
 def test_a_burst_comes_after_the_quiet_time_at_a_full_minute():
