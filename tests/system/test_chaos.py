@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from benchmarks.chaos.servers import missing
 
@@ -52,10 +51,10 @@ COMMON = "--thorough --quiet 8 --calm 5 --scale 0.08 --lease 4 --outage-gap 3 --
 """A loaded machine is late in peace too: hence a large epsilon. Lateness is for longer runs to judge."""
 
 
-@pytest.fixture
-def form() -> Form:
-    """That of the engine on which the tests run, so that each has its turn."""
-    if connection.vendor == "sqlite":
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def form(request: pytest.FixtureRequest) -> Form:
+    """Both, whichever engine the tests run on: the driver starts servers of its own."""
+    if request.param == "SQLite":
         return EMBEDDED
     return Form(f"{SERVERS.options} --broker {_broker()}", SERVERS.faults)
 

@@ -32,14 +32,20 @@ LATE = 2
 """Seconds: an instant this old is late. A minute where nobody is in a hurry."""
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
-def broker(request, tmp_path):
-    own = {"redis": own_redis, "rabbitmq": own_rabbitmq}[request.param]
-    if own.program() is None:
+@pytest.fixture
+def broker(tmp_path):
+    """RabbitMQ beside PostgreSQL, Redis beside SQLite, or the one that is there."""
+    wanted = connection.vendor == "postgresql"
+    found = [is_rabbitmq for is_rabbitmq in (wanted, not wanted) if _program(is_rabbitmq)]
+    if not found:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        missing(f"{request.param}-server is not there")
-    with own_redis.server(tmp_path) if own is own_redis else own_rabbitmq.server() as server:
+        missing("neither redis-server nor rabbitmq-server is there")
+    with own_rabbitmq.server() if found[0] else own_redis.server(tmp_path) as server:
         yield server
+
+
+def _program(is_rabbitmq: bool) -> str | None:
+    return own_rabbitmq.program() if is_rabbitmq else own_redis.program()
 
 
 @pytest.fixture
