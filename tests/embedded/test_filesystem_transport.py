@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,12 +83,56 @@ def waiting_files(folder: Path, queue: str = "commands") -> list[Path]:
     return sorted((folder / "messages" / queue).iterdir())
 
 
-def loop_of(connection: Connection) -> Any:
-    """What a worker's event loop calls again and again."""
-    rung: list[Any] = []
-    loop = SimpleNamespace(call_repeatedly=lambda seconds, look: rung.append(look))
-    connection.transport.register_with_event_loop(connection, loop)
-    return rung[0]
+class Loop:
+    """A worker's event loop, as far as the transport knows it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.looks: list[Any] = []
+        self.soon: list[Any] = []
+        connection.transport.register_with_event_loop(connection, self)
+
+    def call_repeatedly(self, seconds: float, look: Any) -> None:
+        self.looks.append(look)
+
+    def call_soon(self, look: Any) -> None:
+        self.soon.append(look)
+
+    def look(self) -> None:
+        """What is called every so many seconds."""
+        self.looks[0]()
+
+    def run_what_is_due_now(self) -> None:
+        while self.soon:
+            self.soon.pop(0)()
+
+
+def test_a_message_that_waits_for_room_is_taken_as_soon_as_there_is_some(connection: Connection) -> None:
+    """Not at the next look: a worker of two children would begin two messages in each."""
+    seen = []
+    channel = open_channel(connection)
+    channel.basic_qos(0, 1, False)
+    send(connection, *range(5))
+    loop = Loop(connection)
+
+    def read(body: object, message: Any) -> None:
+        seen.append(body)
+        loop.soon.append(message.ack)  # when a child has begun it
+
+    with Consumer(channel, queues=[DOORBELLS], callbacks=[read], accept=["json"]):
+        loop.look()
+        assert seen == [0]
+        loop.run_what_is_due_now()
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_what_is_to_be_looked_at_soon_is_left_where_the_connection_is_closed(connection: Connection) -> None:
+    channel = open_channel(connection)
+    loop = Loop(connection)
+    transport: Any = connection.transport
+    transport.look_soon()
+    channel.close()
+    connection.transport.close_connection(connection.connection)
+    loop.run_what_is_due_now()
 
 
 def test_messages_that_their_reader_chokes_on_stop_no_other(connection: Connection) -> None:
@@ -106,7 +149,7 @@ def test_messages_that_their_reader_chokes_on_stop_no_other(connection: Connecti
     channel.basic_qos(0, 2, False)
     send(connection, *range(5), "good")
     with Consumer(channel, queues=[DOORBELLS], callbacks=[read], accept=["json"]):
-        loop_of(connection)()
+        Loop(connection).look()
     assert seen == ["good"]
     assert receive_all(connection) == []
 
@@ -124,7 +167,7 @@ def test_a_directory_in_trouble_has_the_worker_connect_anew(
     with Consumer(channel, queues=[DOORBELLS], callbacks=[print], accept=["json"]):
         monkeypatch.setattr(channel, "_get", fail)
         with pytest.raises(connection.connection_errors):
-            loop_of(connection)()
+            Loop(connection).look()
 
 
 def test_messages_come_out_in_the_order_in_which_they_went_in(connection: Connection) -> None:
